@@ -1,0 +1,1 @@
+"""The `voxaffect` command: one file per sub-command, imported only when that sub-command runs."""
