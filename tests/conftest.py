@@ -1,0 +1,28 @@
+"""Fixtures that several test files share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+def _shared(folder: str) -> Path:
+    path = SHARED / folder
+    if not path.is_dir():
+        pytest.skip(f"needs ../shared/{folder}, which is not here")
+    return path
+
+
+@pytest.fixture(scope="session")
+def shared_corpora() -> Path:
+    """The folder of real corpora; skips where it is absent."""
+    return _shared("corpora")
+
+
+@pytest.fixture(scope="session")
+def shared_weights() -> Path:
+    """The folder of real encoder weights; skips where it is absent."""
+    return _shared("weights")
