@@ -1,0 +1,178 @@
+"""Files of a corpus: walking its folders, reading its texts, and what an audio file says of itself."""
+
+from __future__ import annotations
+
+import hashlib
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from voxaffect.errors import AudioError, CorpusError
+
+AUDIO_SUFFIXES = frozenset(
+    {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".m4a", ".aac", ".aif", ".aiff", ".wma"}
+)
+VIDEO_SUFFIXES = frozenset({".mp4", ".avi", ".mov", ".mkv", ".webm", ".mpg", ".mpeg", ".3gp"})
+MEDIA_SUFFIXES = AUDIO_SUFFIXES | VIDEO_SUFFIXES
+
+_SOUNDFILE_MAGIC = (b"RIFF", b"RF64", b"fLaC", b"OggS", b"ID3", b"\xff\xfb", b"\xff\xf3", b"\xff\xf2")
+_BLOCK = 1 << 20  # bytes
+
+
+@dataclass(frozen=True, slots=True)
+class AudioHeader:
+    """What an audio file's header announces: sample rate in Hz, channels, duration in seconds."""
+
+    sample_rate: int
+    channels: int
+    duration: float
+
+
+def folder(root: Path) -> Path:
+    """`root` itself if it is a folder; raise CorpusError `no_such_folder` otherwise."""
+    if not root.is_dir():
+        what = "is not a folder" if root.exists() else "does not exist"
+        raise CorpusError(
+            "no_such_folder", f"{root} {what}", hint="give the folder that the corpus was unpacked to"
+        )
+    return root
+
+
+def subfolder(root: Path, *names: str) -> Path | None:
+    """The folder `names[0]/names[1]/…` below `root`, in any upper and lower case; None if there is none."""
+    for name in names:
+        found = [p for p in folders(root) if p.name.casefold() == name.casefold()]
+        if not found:
+            return None
+        root = found[0]
+    return root
+
+
+def folders(root: Path) -> list[Path]:
+    """The folders directly below `root`, sorted by name, hidden ones left out."""
+    return [path for path in _entries(root) if path.is_dir()]
+
+
+def media_files(
+    root: Path, *, recursive: bool = True, suffixes: frozenset[str] = MEDIA_SUFFIXES
+) -> Iterator[Path]:
+    """Files below `root` with one of `suffixes` in any case, by name, without hidden ones (`._x.wav`)."""
+    for path in _entries(root):
+        if path.suffix.casefold() in suffixes:
+            if path.is_file():
+                yield path
+        elif recursive and path.is_dir() and not path.is_symlink():
+            yield from media_files(path, suffixes=suffixes)
+
+
+def audio_files(root: Path, *, recursive: bool = True) -> Iterator[Path]:
+    """`media_files` without video."""
+    return media_files(root, recursive=recursive, suffixes=AUDIO_SUFFIXES)
+
+
+def name_of(path: Path) -> str:
+    """A file's name without extension in Unicode NFC, so that ids are the same on every system."""
+    return unicodedata.normalize("NFC", path.stem)
+
+
+def locate(root: Path, written: str) -> Path:
+    """The file that a corpus's own index writes as `written`, relative to `root`.
+
+    Accepts backslashes and either Unicode normal form. The path as written comes back if no such file exists.
+    """
+    candidates = [root / written, root / written.replace("\\", "/")]
+    candidates += [root / unicodedata.normalize(form, written.replace("\\", "/")) for form in ("NFC", "NFD")]
+    return next((path for path in candidates if path.exists()), candidates[1])
+
+
+def read_text(path: Path) -> str:
+    """The text of `path`: UTF-8 with or without BOM, UTF-16 with BOM, else Windows-1252.
+
+    Raises:
+        CorpusError: `unreadable_text` if the file cannot be opened or holds NUL characters.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise CorpusError("unreadable_text", f"cannot read {path}: {error.strerror}") from error
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        text = data.decode("utf-16", errors="replace")
+    else:
+        try:
+            text = data.decode("utf-8-sig")
+        except UnicodeDecodeError:
+            text = data.decode("cp1252", errors="replace")
+    if "\0" in text:
+        raise CorpusError("unreadable_text", f"{path} holds NUL characters", hint="save it as UTF-8 text")
+    return text
+
+
+def audio_header(path: Path) -> AudioHeader:
+    """What the header of `path` announces, without decoding its samples.
+
+    Raises:
+        AudioError: `file_missing`, `empty_file` (0 bytes), `no_audio` (a header only), `not_audio`.
+    """
+    where = str(path)
+    try:
+        with path.open("rb") as file:
+            magic = file.read(4)
+    except OSError as error:
+        raise AudioError(
+            "file_missing", f"{path.name} cannot be opened: {error.strerror}", where=where
+        ) from error
+    if not magic:
+        raise AudioError("empty_file", f"{path.name} holds no audio (0 bytes)", where=where)
+    header = _soundfile_header(path) if magic.startswith(_SOUNDFILE_MAGIC) else _av_header(path)
+    if header is None:
+        raise AudioError("not_audio", f"{path.name} is not readable as audio", where=where)
+    if header.duration <= 0:
+        raise AudioError("no_audio", f"{path.name} has a header but no samples", where=where)
+    return header
+
+
+def content_digest(path: Path) -> str:
+    """sha256 of the bytes of `path`, in hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _entries(root: Path) -> list[Path]:
+    try:
+        return sorted((p for p in root.iterdir() if not p.name.startswith(".")), key=lambda p: p.name)
+    except OSError as error:
+        raise CorpusError("unreadable_folder", f"cannot list {root}: {error.strerror}") from error
+
+
+def _soundfile_header(path: Path) -> AudioHeader | None:
+    import soundfile
+
+    try:
+        info = soundfile.info(str(path))
+    except soundfile.LibsndfileError:
+        return None
+    return AudioHeader(info.samplerate, info.channels, info.frames / info.samplerate)
+
+
+def _av_header(path: Path) -> AudioHeader | None:
+    """For what libsndfile cannot read (m4a, mp4, avi …); with a list of formats, so that no playlist is."""
+    import av
+
+    options = {"format_whitelist": "mov,mp4,m4a,3gp,avi,matroska,webm,mpeg,mpegts,asf,aac,aiff,mp3",
+               "protocol_whitelist": "file"}  # fmt: skip
+    try:
+        with av.open(str(path), options=options) as container:
+            if not container.streams.audio:
+                return None
+            stream = container.streams.audio[0]
+            if stream.duration is not None and stream.time_base is not None:
+                duration = float(stream.duration * stream.time_base)
+            else:
+                duration = (container.duration or 0) / av.time_base
+            return AudioHeader(stream.rate, stream.channels, duration)
+    except (av.FFmpegError, OSError, ValueError):
+        return None
