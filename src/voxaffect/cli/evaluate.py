@@ -1,0 +1,87 @@
+"""`voxaffect evaluate RUN...`: WA, UA, macro-F1, calibration, per class, speaker, fold and group."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from voxaffect.errors import UsageError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="a run's folder, or a predictions CSV")
+    add_evaluation_arguments(parser)
+
+
+def add_evaluation_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments that `evaluate` and `score` share."""
+    parser.add_argument("--json", action="store_true", help="one JSON object per line and run")
+    parser.add_argument(
+        "--groups",
+        metavar="COLUMN",
+        help="figures per value of a column of the predictions CSV, or per corpus",
+    )
+    parser.add_argument(
+        "--plot", metavar="FILE", help="write the confusion matrices side by side (PNG, PDF or SVG)"
+    )
+    parser.add_argument(
+        "--bootstrap", type=int, default=2000, metavar="N", help="draws behind an interval (default 2000)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="seed of these draws (default 0)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the evaluation of each run; 0, or the error of the first run that cannot be evaluated."""
+    from voxaffect.errors import VoxaffectError
+    from voxaffect.evaluation import evaluate
+    from voxaffect.predictions import predictions_file, read_csv
+
+    if args.bootstrap < 100:
+        raise UsageError(
+            "bad_bootstrap", f"--bootstrap is {args.bootstrap}; an interval needs at least 100 draws"
+        )
+    evaluations = {}
+    for name in args.runs:
+        path = predictions_file(name)
+        try:
+            predictions = read_csv(path)
+            groups = _groups(path, args.groups, predictions.ids)
+            evaluations[name] = evaluate(
+                predictions, groups=groups, n_bootstrap=args.bootstrap, seed=args.seed
+            )
+        except VoxaffectError as error:
+            error.where = error.where or str(name)
+            raise
+    labels = {e.labels for e in evaluations.values()}
+    if args.plot and len(labels) > 1:
+        raise UsageError(
+            "labels_differ", f"one picture needs one set of labels, got {[list(x) for x in sorted(labels)]}"
+        )
+    for i, (name, evaluation) in enumerate(evaluations.items()):
+        if args.json:
+            print(json.dumps({"run": name, **evaluation.to_dict()}, ensure_ascii=False))
+        else:
+            print(("\n" if i else "") + evaluation.render(name))
+    if args.plot:
+        from voxaffect import plots
+
+        panels = [(_short(name), e.confusion) for name, e in evaluations.items()]
+        plots.save(plots.confusion_figure(panels, labels.pop()), args.plot)
+    return 0
+
+
+def _groups(path: Path, column: str | None, ids: tuple[str, ...]) -> dict[str, str] | None:
+    from voxaffect.predictions import read_column
+
+    if column is None:
+        return None
+    if column == "corpus" and all("/" in i for i in ids):
+        return {i: i.split("/")[0] for i in ids}
+    return read_column(path, column)
+
+
+def _short(name: str) -> str:
+    path = Path(name)
+    return path.parent.name if path.name == "predictions.csv" and path.parent.name else path.stem

@@ -1,0 +1,194 @@
+"""Pictures of an evaluation: confusion matrices, training curves, reliability. Needs the extra `plot`."""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from voxaffect.calibration import ReliabilityBin
+from voxaffect.errors import UsageError, missing_extra
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+FORMATS = (".pdf", ".png", ".svg")
+TRAIN, DEV, MARK, INK = "#8a9bb5", "#c2571a", "#1c4f82", "#333333"
+
+
+def confusion_figure(panels: Sequence[tuple[str, npt.ArrayLike]], labels: Sequence[str]) -> Figure:
+    """Confusion matrices side by side, each a (title, (K, K) counts): row percent and colour, counts in small
+    print.
+
+    Raises ValueError if there is no panel or a matrix is not (K, K).
+    """
+    matrices = [(title, np.asarray(matrix, dtype=np.float64)) for title, matrix in panels]
+    K = len(labels)
+    if not matrices or any(m.shape != (K, K) for _, m in matrices):
+        raise ValueError(
+            f"expected one or more matrices of shape {(K, K)}, got {[m.shape for _, m in matrices]}"
+        )
+    n_columns = min(len(matrices), 4)
+    n_rows = math.ceil(len(matrices) / n_columns)
+    side = 1.6 + 0.72 * K
+    figure = _figure(side * n_columns + 0.2, side * n_rows)
+    axes = figure.subplots(n_rows, n_columns, squeeze=False).ravel()
+    for axis in axes[len(matrices) :]:
+        axis.set_visible(False)
+    for axis, (title, matrix) in zip(axes, matrices, strict=False):
+        rows = matrix.sum(axis=1, keepdims=True)
+        percent = 100 * np.divide(matrix, rows, out=np.zeros_like(matrix), where=rows > 0)
+        axis.imshow(percent, cmap="Blues", vmin=0, vmax=100)
+        for i in range(K):
+            for j in range(K):
+                colour = "white" if percent[i, j] > 55 else INK
+                axis.text(
+                    j, i - 0.08, f"{percent[i, j]:.0f}", ha="center", va="center", color=colour, fontsize=11
+                )
+                count = f"{matrix[i, j]:.0f}" if float(matrix[i, j]).is_integer() else f"{matrix[i, j]:.1f}"
+                axis.text(j, i + 0.26, count, ha="center", va="center", color=colour, fontsize=6.5)
+        axis.set_xticks(range(K), labels, rotation=45 if K > 4 else 0, ha="right" if K > 4 else "center")
+        axis.set_yticks(range(K), labels)
+        axis.set_xlabel("heard as")
+        axis.set_ylabel("truth")
+        axis.tick_params(length=0)
+        for spine in axis.spines.values():
+            spine.set_visible(False)
+        axis.set_title(title, fontsize=11)
+    return figure
+
+
+def training_figure(rows: Sequence[Mapping[str, Any]]) -> Figure:
+    """Curves of a run's `metrics.jsonl`: one panel per fold, train and dev loss, dev UA; the best epoch of
+    each seed marked.
+
+    Each row has `fold`, `epoch`, `train_loss`, `dev_loss`, `dev_ua`, and `seed` where there are several.
+    Raises ValueError if there are no rows or one lacks a key.
+    """
+    if not rows:
+        raise ValueError("there are no epochs to draw")
+    for row in rows:
+        if missing := {"fold", "epoch", "train_loss", "dev_loss", "dev_ua"} - row.keys():
+            raise ValueError(f"an epoch lacks {sorted(missing)}")
+    folds = list(dict.fromkeys(row["fold"] for row in rows))
+    n_columns = min(len(folds), 4)
+    n_rows = math.ceil(len(folds) / n_columns)
+    figure = _figure(max(5.4, 3.1 * n_columns + 0.8), max(3.4, 2.3 * n_rows + 0.5))
+    axes = figure.subplots(n_rows, n_columns, squeeze=False, sharex=True, sharey=True).ravel()
+    rights = [axis.twinx() for axis in axes[: len(folds)]]
+    for axis in axes[len(folds) :]:
+        axis.set_visible(False)
+    losses = [row[name] for row in rows for name in ("train_loss", "dev_loss")]
+    top = max((x for x in losses if math.isfinite(x)), default=1.0)
+    for k, (fold, axis, right) in enumerate(zip(folds, axes, rights, strict=False)):
+        of_fold = [row for row in rows if row["fold"] == fold]
+        for seed in dict.fromkeys(row.get("seed") for row in of_fold):
+            curve = sorted((r for r in of_fold if r.get("seed") == seed), key=lambda r: r["epoch"])
+            epochs = [r["epoch"] for r in curve]
+            axis.plot(epochs, [r["train_loss"] for r in curve], color=TRAIN, linewidth=1, alpha=0.8)
+            axis.plot(epochs, [r["dev_loss"] for r in curve], color=DEV, linewidth=1, alpha=0.8)
+            right.plot(epochs, [100 * r["dev_ua"] for r in curve], color=MARK, linewidth=1.3, alpha=0.8)
+            best = max(curve, key=lambda r: r["dev_ua"])  # the first of equals, as training picks it
+            right.plot([best["epoch"]], [100 * best["dev_ua"]], "o", color=MARK, markersize=4.5)
+        axis.set_ylim(0, 1.05 * top)
+        right.set_ylim(0, 100)
+        axis.set_title(str(fold), fontsize=9)
+        if k + n_columns >= len(folds):
+            axis.tick_params(labelbottom=True)
+            axis.set_xlabel("epoch")
+            axis.xaxis.get_major_locator().set_params(integer=True)
+        if k % n_columns == 0:
+            axis.set_ylabel("loss")
+        last = k % n_columns == n_columns - 1
+        right.tick_params(labelright=last, right=last)
+        if last:
+            right.set_ylabel("dev UA, %", color=MARK)
+        for spines in (axis.spines, right.spines):
+            spines["top"].set_visible(False)
+            spines["right"].set_visible(last)
+    handles = [
+        _line(TRAIN, "train loss"),
+        _line(DEV, "dev loss"),
+        _line(MARK, "dev UA, dot: best epoch", "o"),
+    ]
+    figure.legend(handles=handles, loc="outside upper center", ncols=3, frameon=False, fontsize=9)
+    return figure
+
+
+def reliability_figure(bins: Sequence[ReliabilityBin], ece: float) -> Figure:
+    """How often predictions of each confidence are right, against the diagonal where both agree; below, how
+    many.
+
+    Raises ValueError if there is no bin.
+    """
+    if not bins:
+        raise ValueError("there are no predictions to draw")
+    figure = _figure(4.2, 5.0)
+    axis, below = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
+    axis.plot([0, 1], [0, 1], color=TRAIN, linewidth=1, linestyle="--", label="confidence = accuracy")
+    sure, right = [b.confidence for b in bins], [b.accuracy for b in bins]
+    axis.vlines(sure, sure, right, color=DEV, linewidth=2, alpha=0.45, label="gap")
+    axis.plot(
+        sure,
+        right,
+        "o-",
+        color=MARK,
+        linewidth=1,
+        markersize=4.5,
+        label=f"predictions, ECE {100 * ece:.1f} %",
+    )
+    axis.set_ylim(-0.02, 1.02)
+    axis.set_xlim(0, 1)
+    axis.set_ylabel("share right")
+    axis.legend(frameon=False, fontsize=9, loc="upper left")
+    below.bar(
+        [b.low for b in bins], [b.n for b in bins], [b.high - b.low for b in bins], align="edge", color=TRAIN
+    )
+    below.set_xlabel("confidence")
+    below.set_ylabel("number")
+    for a in (axis, below):
+        a.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def png(figure: Figure) -> bytes:
+    """The figure as the bytes of a PNG, the same for the same figure."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=150, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def save(figure: Figure, path: str | os.PathLike[str]) -> None:
+    """Write the figure as PNG, PDF or SVG, by the name's ending. Raises UsageError for another ending."""
+    ending = Path(path).suffix.lower()
+    if ending not in FORMATS:
+        raise UsageError(
+            "plot_format",
+            f"cannot write a picture as {ending!r}; expected one of {list(FORMATS)}",
+            where=os.fspath(path),
+        )
+    if ending == ".png":
+        Path(path).write_bytes(png(figure))
+    else:
+        figure.savefig(path)
+
+
+def _figure(width: float, height: float) -> Figure:
+    """An empty figure that belongs to no window and no global state."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise missing_extra("matplotlib", "plot") from None
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def _line(colour: str, label: str, marker: str = "") -> Any:
+    from matplotlib.lines import Line2D
+
+    return Line2D([], [], color=colour, marker=marker, markersize=4.5, label=label)

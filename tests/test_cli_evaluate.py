@@ -1,0 +1,102 @@
+"""`voxaffect evaluate` and `voxaffect score` print the figures of runs and of anyone's predictions."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import pytest
+
+from voxaffect.cli import evaluate, score
+from voxaffect.errors import ArtefactError, CorpusError, UsageError
+
+CSV = """id,truth,prediction,speaker,gender,prob_angry,prob_sad
+c/1,angry,angry,c/a,female,0.9,0.1
+c/2,sad,sad,c/a,female,0.2,0.8
+c/3,angry,sad,c/b,male,0.4,0.6
+c/4,sad,sad,c/b,male,0.3,0.7
+d/5,angry,angry,d/c,,0.8,0.2
+d/6,sad,sad,d/c,,0.1,0.9
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name in ("cnn", "vit"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "predictions.csv").write_text(CSV)
+    return tmp_path
+
+
+def call(*words: str | Path, command: object = evaluate) -> int:
+    parser = argparse.ArgumentParser()
+    command.add_arguments(parser)  # type: ignore[attr-defined]
+    return int(command.run(parser.parse_args([str(w) for w in words])))  # type: ignore[attr-defined]
+
+
+def test_a_run_s_figures_are_printed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(folder / "cnn") == 0
+    out = capsys.readouterr().out
+    assert out.startswith(f"{folder / 'cnn'}\n  6 utterances of c, d; 3 speakers, 2 classes, 1 seed\n")
+    assert "  UA         83.3" in out
+
+
+def test_several_runs_follow_each_other_and_a_file_does_as_well_as_its_folder(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call(folder / "cnn")
+    one = capsys.readouterr().out
+    call(folder / "cnn", folder / "vit" / "predictions.csv")
+    both = capsys.readouterr().out
+    assert both == one + "\n" + one.replace(str(folder / "cnn"), str(folder / "vit" / "predictions.csv"))
+
+
+def test_json_is_one_object_for_each_line(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("--json", folder / "cnn", folder / "vit") == 0
+    objects = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [Path(o["run"]).name for o in objects] == ["cnn", "vit"]
+    assert objects[0]["measures"]["WA"]["value"] == pytest.approx(5 / 6)
+
+
+def test_groups_come_from_a_column_or_the_corpus(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    call("--json", "--groups", "gender", folder / "cnn")
+    assert [g["name"] for g in json.loads(capsys.readouterr().out)["groups"]] == ["(none)", "female", "male"]
+    call("--json", "--groups", "corpus", folder / "cnn")
+    assert [g["name"] for g in json.loads(capsys.readouterr().out)["groups"]] == ["c", "d"]
+    with pytest.raises(CorpusError, match="no column 'age'"):
+        call("--groups", "age", folder / "cnn")
+
+
+def test_the_picture_has_a_panel_for_each_run(folder: Path) -> None:
+    assert call("--plot", folder / "both.png", folder / "cnn", folder / "vit") == 0
+    assert (folder / "both.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_runs_of_unlike_labels_share_no_picture(folder: Path) -> None:
+    (folder / "vit" / "predictions.csv").write_text(CSV.replace("angry", "happy"))
+    with pytest.raises(UsageError, match="one picture needs one set of labels"):
+        call("--plot", folder / "both.png", folder / "cnn", folder / "vit")
+
+
+def test_anyone_s_predictions_are_scored(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "theirs.csv").write_text("id;truth;prediction\n1;ang;ang\n2;sad;ang\n3;sad;sad\n")
+    assert call(tmp_path / "theirs.csv", command=score) == 0
+    out = capsys.readouterr().out
+    assert "  UA         75.0" in out
+    assert "note: speakers are unknown" in out
+
+
+def test_what_cannot_be_evaluated_is_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "empty").mkdir()
+    with pytest.raises(ArtefactError, match="the folder holds no predictions") as caught:
+        call(folder / "cnn", folder / "empty")
+    assert caught.value.where == str(folder / "empty")
+    assert caught.value.hint and "voxaffect train" in caught.value.hint
+    assert capsys.readouterr().out == ""  # nothing is printed before all runs are known to be good
+    (folder / "cnn" / "predictions.csv").write_text("id,truth,prediction,seed\n1,a,a,0\n2,b,b,1\n")
+    with pytest.raises(CorpusError, match="no seed predicts all 2 utterances") as other:
+        call(folder / "cnn")
+    assert other.value.where == str(folder / "cnn")
+    with pytest.raises(UsageError, match="--bootstrap is 5; an interval needs at least 100 draws"):
+        call("--bootstrap", "5", folder / "vit")
