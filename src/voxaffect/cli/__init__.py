@@ -1,1 +1,211 @@
-"""The `voxaffect` command: one file per sub-command, imported only when that sub-command runs."""
+"""The `voxaffect` command: one file per sub-command, imported only when that sub-command runs.
+
+Each has `add_arguments(parser)` and `run(args) -> int`. Here is what they share: the error line, the exit
+codes, signals. Results go to stdout, everything else to stderr.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from importlib import import_module
+from types import FrameType
+from typing import TYPE_CHECKING, NoReturn
+
+from voxaffect.errors import ExitCode, ResourceError, UsageError, VoxaffectError
+
+if TYPE_CHECKING:
+    from voxaffect.result import Failure
+
+COMMANDS: Mapping[str, tuple[str, str]] = {
+    "predict": ("voxaffect.cli.predict", "how recordings sound: files, folders, patterns, stdin"),
+    "demo": ("voxaffect.cli.demo", "predict the bundled clips: proves the install"),
+    "models": ("voxaffect.cli.models", "list, show or verify models"),
+    "corpus": ("voxaffect.cli.corpus", "list, show, check and analyse speech corpora"),
+    "train": ("voxaffect.cli.train", "train a recipe by cross-validation"),
+    "evaluate": ("voxaffect.cli.evaluate", "WA, UA, macro-F1 and calibration of runs"),
+    "score": ("voxaffect.cli.score", "the same figures for anyone's predictions"),
+}
+"""Each command's module and what it does."""
+
+BROKEN_PIPE = 141
+"""128 + SIGPIPE: the reader of our output has left, as `head` does."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line `argv` (without the program's name); returns the exit code, whatever happens."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in arguments
+    _accept_any_character()
+    try:
+        with _terminable():
+            code = _dispatch(arguments)
+            sys.stdout.flush()
+            return code
+    except SystemExit as stop:  # argparse: --help or a wrong option
+        return stop.code if isinstance(stop.code, int) else ExitCode.USAGE
+    except VoxaffectError as error:
+        return _failed(error, debug)
+    except KeyboardInterrupt:
+        _say("voxaffect: interrupted")
+        return ExitCode.INTERRUPTED
+    except Terminated:
+        _say("voxaffect: terminated")
+        return ExitCode.TERMINATED
+    except BrokenPipeError:
+        _drop_stdout()
+        return BROKEN_PIPE
+    except MemoryError:
+        return _failed(ResourceError("out_of_memory", "memory ran out", hint="use fewer --jobs"), debug)
+    except Exception as error:
+        return _failed_unexpectedly(error, debug)
+
+
+class Terminated(BaseException):
+    """SIGTERM came; like KeyboardInterrupt, nothing but `main` catches it."""
+
+
+def error_line(error: VoxaffectError | Failure) -> str:
+    """`voxaffect: error: WHERE: CODE: MESSAGE; HINT`, on one line whatever the names in it."""
+    from voxaffect.audio_input import printable
+
+    where = f"{error.where}: " if error.where else ""
+    hint = f"; {error.hint}" if error.hint else ""
+    return printable(f"voxaffect: error: {where}{error.code}: {error.message}{hint}")
+
+
+def add_common_arguments(parser: argparse.ArgumentParser) -> None:
+    """`--quiet` and `--debug`, unless the command has its own."""
+    for option, text in (
+        ("--quiet", "no messages but errors"),
+        ("--debug", "show the traceback of an error"),
+    ):
+        with suppress(argparse.ArgumentError):
+            parser.add_argument(option, action="store_true", help=text)
+
+
+def _dispatch(arguments: list[str]) -> int:
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(_overview())
+        return ExitCode.OK if arguments else ExitCode.USAGE
+    if arguments[0] in ("-V", "--version"):
+        from voxaffect import __version__
+
+        print(f"voxaffect {__version__}")
+        return ExitCode.OK
+    name = arguments[0]
+    if name not in COMMANDS:
+        raise _unknown(name)
+    module, summary = COMMANDS[name]
+    command = import_module(module)
+    parser = argparse.ArgumentParser(
+        prog=f"voxaffect {name}",
+        description=command.__doc__.split(": ", 1)[-1] if command.__doc__ else summary,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    command.add_arguments(parser)
+    add_common_arguments(parser)
+    return int(command.run(parser.parse_args(arguments[1:])))
+
+
+def _overview() -> str:
+    width = max(len(name) for name in COMMANDS)
+    lines = [f"  {name:<{width}}  {summary}" for name, (_, summary) in COMMANDS.items()]
+    return "\n".join(
+        [
+            "usage: voxaffect COMMAND [OPTIONS]",
+            "",
+            "Speech emotion recognition, offline. Commands:",
+            "",
+            *lines,
+            "",
+            "voxaffect COMMAND --help says more; voxaffect --version which edition this is.",
+        ]
+    )
+
+
+def _unknown(name: str) -> UsageError:
+    from difflib import get_close_matches
+
+    close = get_close_matches(name, COMMANDS, n=1)
+    if close:
+        hint = f"did you mean: voxaffect {close[0]}"
+    elif os.path.exists(name):  # noqa: PTH110  (Path refuses what is no possible name)
+        hint = f"did you mean: voxaffect predict {name}"
+    else:
+        hint = f"expected one of {list(COMMANDS)}"
+    return UsageError("unknown_command", f"unknown command {name!r}", hint=hint)
+
+
+def _failed(error: VoxaffectError, debug: bool) -> int:
+    if debug:
+        import traceback
+
+        traceback.print_exc()
+    _say(error_line(error))
+    return error.exit_code
+
+
+def _failed_unexpectedly(error: Exception, debug: bool) -> int:
+    import errno
+
+    if (
+        isinstance(error, OSError) and error.errno == errno.ENOSPC
+    ):  # nothing but stdout writes without a guard
+        _drop_stdout()
+        return _failed(ResourceError("disk_full", "no space left for the output"), debug)
+    from voxaffect.audio_input import printable
+
+    if debug:
+        import traceback
+
+        traceback.print_exc()
+    _say(
+        printable(
+            f"voxaffect: bug: {type(error).__name__}: {error}; please report it with what --debug shows"
+        )
+    )
+    return ExitCode.BUG
+
+
+def _say(line: str) -> None:
+    with suppress(OSError, ValueError):  # stderr may be closed
+        print(line, file=sys.stderr, flush=True)
+
+
+def _accept_any_character() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None and getattr(stream, "errors", None) == "strict":
+            reconfigure(errors="backslashreplace")
+
+
+def _drop_stdout() -> None:
+    """Send what is still buffered nowhere, or the interpreter would fail once more at its end."""
+    with suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM unwinds the program like Ctrl-C does, so that no half file stays behind."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _terminate(number: int, frame: FrameType | None) -> NoReturn:
+    raise Terminated

@@ -1,0 +1,125 @@
+"""`voxaffect models list|show|verify`: which models are here, what they are, whether they are whole."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from voxaffect.errors import ExitCode, UsageError, VoxaffectError
+from voxaffect.modelfile import FOLDER_VARIABLE, ModelFile, find_model, list_models, model_folders, read_model
+
+ACTIONS = ("list", "show", "verify")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
+    parser.add_argument(
+        "action", nargs="?", choices=ACTIONS, default="list", help="what to do (default: list)"
+    )
+    parser.add_argument(
+        "models",
+        nargs="*",
+        metavar="MODEL",
+        help="names, files or folders (default: the bundled one; verify: all)",
+    )
+    parser.add_argument("--json", action="store_true", help="show: the metadata as JSON, without the card")
+
+
+def run(args: argparse.Namespace) -> int:
+    """List, show or verify; 5 if a model is missing, damaged or refused."""
+    if args.action == "list":
+        if args.models:
+            raise UsageError("bad_value", "models list takes no names", hint="voxaffect models show NAME")
+        return _list()
+    if args.action == "show":
+        return _show(args.models or [None], args.json)
+    return _verify(args.models)
+
+
+def _list() -> int:
+    from voxaffect.audio_input import printable
+
+    paths = list_models()
+    if not paths:
+        folders = ", ".join(str(folder) for folder in model_folders())
+        print(f"voxaffect: no models in {folders}; {FOLDER_VARIABLE} may name more folders", file=sys.stderr)
+    for path in paths:
+        try:
+            model = read_model(path)
+        except VoxaffectError as error:
+            print(f"{printable(path.stem):<24} {error.code}")
+            continue
+        members = f"{model.members} member{'s' if model.members > 1 else ''}"
+        size = f"{len(model.data) / 1e6:.1f} MB"
+        print(
+            printable(
+                f"{path.stem:<24} {model.version:<10} {members:<10} {size:>9}  {' '.join(model.labels)}"
+            )
+        )
+    return ExitCode.OK
+
+
+def _show(names: list[str | None], as_json: bool) -> int:
+    for name in names:
+        model = read_model(find_model(name))
+        facts = {key: value for key, value in model.metadata.items() if key != "card"}
+        if as_json:
+            print(json.dumps(facts | {"path": str(model.path), "sha256": model.sha256}, indent=2))
+            continue
+        print(_facts(model))
+        if model.card:
+            print(f"\n{model.card.strip()}")
+    return ExitCode.OK
+
+
+def _facts(model: ModelFile) -> str:
+    from voxaffect.audio_input import printable
+
+    facts = {
+        "model": f"{model.name} {model.version}",
+        "file": str(model.path),
+        "sha256": model.sha256,
+        "labels": ", ".join(model.labels),
+        "members": f"{model.members}, vote by {model.vote}",
+        "inputs": ", ".join(model.inputs),
+        "calibration": f"temperature {model.temperature:g}, uncertain below {model.uncertain_below:g}",
+        "licence": model.licence,
+    }
+    return "\n".join(printable(f"{key + ':':<13}{value}") for key, value in facts.items())
+
+
+def _verify(names: list[str]) -> int:
+    from voxaffect.audio_input import printable
+    from voxaffect.cli import error_line
+
+    models: list[str | Path | None] = [*names] if names else [*list_models()] or [None]
+    n_bad = 0
+    for name in models:
+        try:
+            model = read_model(find_model(name))
+            _try(model)
+            print(printable(f"ok       {model.path}  sha256 {model.sha256}"))
+        except VoxaffectError as error:
+            n_bad += 1
+            print(printable(f"refused  {name if name is not None else 'the bundled model'}  {error.code}"))
+            print(error_line(error), file=sys.stderr)
+    return ExitCode.ARTEFACT if n_bad else ExitCode.OK
+
+
+def _try(model: ModelFile) -> None:
+    """Run the model on made-up sounds of several lengths; raises if it gives anything but probabilities."""
+    import numpy as np
+
+    from voxaffect.recogniser import open_recogniser
+
+    recogniser = open_recogniser(model, device="cpu")
+    rng = np.random.default_rng(0)
+    for seconds in (0.25, 3.0, 7.5):
+        t = np.arange(round(seconds * 16_000)) / 16_000
+        voice = (
+            np.sin(2 * np.pi * 120 * t) * (1 + np.sin(2 * np.pi * 4 * t)) / 4
+        )  # a hum of 4 syllables a second
+        noise = 0.01 * rng.standard_normal(len(t))
+        recogniser.log_probs(recogniser.items((voice + noise).astype(np.float32)))

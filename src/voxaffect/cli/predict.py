@@ -1,0 +1,260 @@
+"""`voxaffect predict INPUT...`: how recordings sound."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
+from typing import TYPE_CHECKING, BinaryIO
+
+from voxaffect import formats
+from voxaffect.cli import error_line
+from voxaffect.errors import ExitCode, UsageError
+from voxaffect.inputs import STDIN, InputFile, Inputs, find_inputs
+from voxaffect.outputs import Outputs, plan_outputs, refuse_existing
+
+if TYPE_CHECKING:
+    from voxaffect.predictor import Predictor
+    from voxaffect.result import Result
+
+EPILOG = """\
+examples:
+  voxaffect predict call.wav                          a table
+  voxaffect predict calls/ -f json,csv -o answers/    two files per recording
+  voxaffect predict stereo.wav --channels split       each channel by itself
+  ffmpeg -i film.mkv -f wav - | voxaffect predict -   from a pipe
+  voxaffect predict -- -odd-name.wav                  a name that begins with a dash
+
+exit codes: 0 all good, 3 some inputs failed, 4 nothing usable, 5 model refused, 6 disk or memory ran out
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
+    parser.epilog = EPILOG
+    parser.add_argument("inputs", nargs="+", metavar="INPUT", help='file, folder, pattern, or "-" for stdin')
+    parser.add_argument(
+        "-o", dest="output", metavar="DIR", help="write one file per input and format into DIR"
+    )
+    parser.add_argument(
+        "-f",
+        dest="formats",
+        metavar="FORMAT",
+        help=f"{', '.join(formats.names())}; several with commas and -o (default: table, with -o json)",
+    )
+    parser.add_argument(
+        "-m", dest="model", metavar="MODEL", help="name, file or folder (default: the bundled one)"
+    )
+    parser.add_argument(
+        "--channels",
+        type=_channels,
+        default="mix",
+        metavar="mix|split|N",
+        help="judge the mean of the channels, each, or channel N counted from 0 (default: mix)",
+    )
+    parser.add_argument(
+        "--window", type=float, metavar="S", help="seconds judged at once (default: the model's)"
+    )
+    parser.add_argument(
+        "--hop", type=float, metavar="S", help="seconds between windows (default: the model's)"
+    )
+    parser.add_argument("--no-vad", dest="vad", action="store_false", help="judge silence too")
+    parser.add_argument(
+        "--start", type=_seconds, default=0.0, metavar="S", help="begin here: S, M:SS or H:MM:SS"
+    )
+    parser.add_argument("--end", type=_seconds, metavar="S", help="end here")
+    parser.add_argument(
+        "--uncertain-below",
+        type=float,
+        metavar="P",
+        help="give no label to a recording whose score is below P, and mark such segments "
+        "(default: the model's threshold, which only marks)",
+    )
+    parser.add_argument("--max-duration", type=_seconds, metavar="S", help="refuse longer recordings")
+    parser.add_argument("--strict", action="store_true", help="a recording that is cut short is an error")
+    parser.add_argument(
+        "--jobs", type=int, default=1, metavar="N", help="recordings at the same time (default: 1)"
+    )
+    existing = parser.add_mutually_exclusive_group()
+    existing.add_argument("--resume", action="store_true", help="keep what is in DIR and do the rest")
+    existing.add_argument("--overwrite", action="store_true", help="replace what is in DIR")
+    parser.add_argument(
+        "--offline", action="store_true", help="never use the network; predicting never does anyway"
+    )
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="(default: auto)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Predict and write; 0, 3 or 4 by how many inputs failed, 1 if one of them showed a bug."""
+    names = _format_names(args)
+    inputs = find_inputs(args.inputs)
+    if not args.quiet:
+        _report_inputs(inputs)
+    outputs = plan_outputs(args.output, inputs.files, names) if args.output is not None else None
+    if outputs is not None and not args.resume and not args.overwrite:
+        refuse_existing(outputs)
+
+    from voxaffect.predictor import load  # numpy and the runtime, only once everything else is in order
+
+    work = _Run(args, inputs.files, load(args.model, device=args.device))
+    return work.to_stdout(formats.get(names[0])) if outputs is None else work.to_folder(outputs)
+
+
+class _Run:
+    """The inputs of one command, and how it goes with them."""
+
+    def __init__(self, args: argparse.Namespace, files: Sequence[InputFile], predictor: Predictor) -> None:
+        self.args = args
+        self.files = files
+        self.predictor = predictor
+        self.n_done = 0
+        self.failed: list[Result] = []
+        self.say: Callable[[str], None] = lambda line: print(line, file=sys.stderr, flush=True)
+
+    def to_stdout(self, chosen: formats.Format) -> int:
+        chosen.write(self._results(self.files, progress=not sys.stdout.isatty()), sys.stdout)
+        return self._exit_code()
+
+    def to_folder(self, outputs: Outputs) -> int:
+        kept = [self.args.resume and outputs.done(i) for i in range(len(self.files))]
+        todo = [i for i, done in enumerate(kept) if not done]
+        self.n_done = sum(kept)
+        if self.n_done and not self.args.quiet:
+            self.say(f"voxaffect: {self.n_done} of {len(kept)} are there already")
+        results = self._results([self.files[i] for i in todo], progress=True)
+        try:
+            outputs.folder.mkdir(parents=True, exist_ok=True)
+            for i, result in zip(todo, results, strict=True):
+                if result.error is None:
+                    for path, chosen in zip(outputs.paths[i], outputs.formats, strict=True):
+                        path.parent.mkdir(parents=True, exist_ok=True)
+                        formats.save([result], path, chosen)
+            if not self.failed:
+                outputs.errors.unlink(missing_ok=True)  # of an earlier run, whose failures are mended
+        except OSError as error:
+            raise formats.cannot_write(error, outputs.folder) from error
+        finally:
+            if self.failed:
+                formats.save(self.failed, outputs.errors)
+        return self._exit_code()
+
+    def _results(self, files: Sequence[InputFile], progress: bool) -> Iterator[Result]:
+        """A result for each of `files`, in order; failures are counted and said. Wrong options raise now."""
+        return self._counted(files, self._predictions(files), progress)
+
+    def _counted(
+        self, files: Sequence[InputFile], predictions: Generator[Result], progress: bool
+    ) -> Iterator[Result]:
+        with (
+            closing(predictions),
+            _bar(len(files), progress and not self.args.quiet) as (advance, write),
+        ):
+            self.say = write or self.say
+            for file in files:
+                if file.error is not None:
+                    result = self.predictor.failure(file.path, file.error)
+                else:
+                    result = next(predictions)
+                if result.error is None:
+                    self.n_done += 1
+                else:
+                    self.failed.append(result)
+                    self.say(error_line(result.error))
+                advance()
+                yield result
+
+    def _predictions(self, files: Sequence[InputFile]) -> Generator[Result]:
+        args = self.args
+        return self.predictor.predict_many(
+            (_opened(file) for file in files if file.error is None),
+            on_error="record",
+            jobs=args.jobs,
+            channels=args.channels,
+            window=args.window,
+            hop=args.hop,
+            vad=args.vad,
+            start=args.start,
+            end=args.end,
+            uncertain_below=args.uncertain_below,
+            max_seconds=args.max_duration,
+            strict=args.strict,
+        )
+
+    def _exit_code(self) -> int:
+        if not self.failed:
+            return ExitCode.OK
+        if len(self.files) > 1 and not self.args.quiet:
+            self.say(f"voxaffect: {len(self.failed)} of {len(self.files)} inputs failed")
+        if any(result.error and result.error.code == "bug" for result in self.failed):
+            return ExitCode.BUG
+        return ExitCode.PARTIAL if self.n_done else ExitCode.NOTHING_USABLE
+
+
+def _opened(file: InputFile) -> str | BinaryIO:
+    return sys.stdin.buffer if file.path == STDIN else file.path
+
+
+class _bar:  # noqa: N801  (a context manager that reads like one)
+    """A progress bar on stderr, for a terminal and several files; gives advance() and write()."""
+
+    def __init__(self, total: int, wanted: bool) -> None:
+        self._bar = None
+        if wanted and total > 1 and sys.stderr.isatty():
+            from tqdm import tqdm
+
+            self._bar = tqdm(total=total, unit="file", file=sys.stderr, leave=False)
+
+    def __enter__(self) -> tuple[Callable[[], object], Callable[[str], None] | None]:
+        bar = self._bar
+        if bar is None:
+            return (lambda: None), None
+        return bar.update, lambda line: bar.write(line, file=sys.stderr)
+
+    def __exit__(self, *details: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+
+def _report_inputs(inputs: Inputs) -> None:
+    for count, what in (
+        (inputs.n_repeated, "named more than once, read once"),
+        (inputs.n_passed_over, "in folders passed over: no audio by their names"),
+    ):
+        if count:
+            print(f"voxaffect: {count} {'file' if count == 1 else 'files'} {what}", file=sys.stderr)
+
+
+def _format_names(args: argparse.Namespace) -> list[str]:
+    text = args.formats if args.formats is not None else "table" if args.output is None else "json"
+    names = list(dict.fromkeys(name.strip() for name in text.split(",")))
+    for name in names:
+        formats.get(name)
+    if args.output is None and len(names) > 1:
+        raise UsageError("several_formats", f"{len(names)} formats cannot share stdout", hint="add -o DIR")
+    if args.output is None and (args.resume or args.overwrite):
+        raise UsageError("no_output_folder", "--resume and --overwrite are about files", hint="add -o DIR")
+    return names
+
+
+def _channels(text: str) -> str | int:
+    if text in ("mix", "split"):
+        return text
+    if text.isdecimal():
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is not mix, split or the number of a channel")
+
+
+def _seconds(text: str) -> float:
+    """Seconds from S, M:SS or H:MM:SS."""
+    try:
+        parts = [float(part) for part in text.split(":")]
+    except ValueError:
+        parts = []
+    if not 1 <= len(parts) <= 3 or any(not math.isfinite(part) or part < 0 for part in parts):
+        raise argparse.ArgumentTypeError(f"{text!r} is no time; expected seconds, M:SS or H:MM:SS")
+    total = 0.0
+    for part in parts:
+        total = 60 * total + part
+    return total

@@ -1,0 +1,32 @@
+"""JSON: one object for one result, an array for more. Pure ASCII, so that any name survives any terminal."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from itertools import chain
+from typing import TextIO
+
+from voxaffect.formats import rounded
+from voxaffect.result import Result
+
+SUMMARY = "one object, or an array for several inputs; all there is to know"
+EXTENSION = ".json"
+
+
+def write(results: Iterable[Result], stream: TextIO) -> None:
+    """Write an object, or an array unless there is exactly one result."""
+    rest = iter(results)
+    first, second = next(rest, None), next(rest, None)
+    if first is not None and second is None:
+        stream.write(_text(first) + "\n")
+        return
+    before = "["
+    for result in chain([r for r in (first, second) if r is not None], rest):
+        stream.write(before + "\n" + _text(result))
+        before = ","
+    stream.write("[]\n" if first is None else "\n]\n")
+
+
+def _text(result: Result) -> str:
+    return json.dumps(rounded(result.to_dict()), indent=2, allow_nan=False)

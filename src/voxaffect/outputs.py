@@ -1,0 +1,99 @@
+"""Where results are written: a file per input and format in a folder, `errors.jsonl` for what failed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from voxaffect import formats
+from voxaffect.errors import UsageError
+from voxaffect.inputs import InputFile
+
+ERRORS = "errors.jsonl"
+"""The failures of a run, one result with `error` per line; absent if there were none."""
+MAX_NAME_BYTES = 200
+"""File systems allow 255; the extension and collision marks need some."""
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """A folder for results: `paths[i]` are the files of the i-th input, one for each of `formats`.
+
+    An input that was not even found has none.
+    """
+
+    folder: Path
+    formats: tuple[formats.Format, ...]
+    paths: tuple[tuple[Path, ...], ...]
+
+    @property
+    def errors(self) -> Path:
+        """The file that lists the failures."""
+        return self.folder / ERRORS
+
+    def done(self, index: int) -> bool:
+        """Whether every file of the input is there. Files appear whole, so this means that it is done."""
+        return bool(self.paths[index]) and all(path.exists() for path in self.paths[index])
+
+    def existing(self) -> list[Path]:
+        """Which of the files are there already."""
+        return [path for group in (*self.paths, (self.errors,)) for path in group if path.exists()]
+
+
+def plan_outputs(folder: str | os.PathLike[str], files: Sequence[InputFile], names: Sequence[str]) -> Outputs:
+    """One distinct name for each input and format, whatever the inputs are called.
+
+    `call.wav` becomes `call.json`, in the same sub-folder as in the folder that was given; where two inputs
+    would meet (`call.wav`, `call.mp3`), both keep their extension (`call.wav.json`), and where they still
+    meet, the later ones are numbered. The same inputs in the same order get the same names.
+
+    Raises UsageError `unknown_format` if one of `names` is no format.
+    """
+    chosen = tuple(formats.get(name) for name in names)
+    folder = Path(folder)
+    stems = [_fitting(Path(file.relative).with_suffix("")) for file in files if file.error is None]
+    meetings = Counter(_key(stem) for stem in stems)
+    taken = {_key(Path(ERRORS).with_suffix(""))}
+    paths: list[tuple[Path, ...]] = []
+    stem_of = iter(stems)
+    for file in files:
+        if file.error is not None:
+            paths.append(())
+            continue
+        name = next(stem_of)
+        if meetings[_key(name)] > 1 or _key(name) in taken:
+            name = _fitting(Path(file.relative))
+        base, number = name, 2
+        while _key(name) in taken:
+            name, number = base.with_name(f"{base.name}-{number}"), number + 1
+        taken.add(_key(name))
+        paths.append(tuple(folder / name.with_name(name.name + each.EXTENSION) for each in chosen))
+    return Outputs(folder, chosen, tuple(paths))
+
+
+def refuse_existing(outputs: Outputs) -> None:
+    """Raise UsageError `output_exists` if anything would be written over."""
+    existing = outputs.existing()
+    if existing:
+        more = f" and {len(existing) - 1} more" if len(existing) > 1 else ""
+        raise UsageError(
+            "output_exists",
+            f"{existing[0]} is there already{more}",
+            hint="use --resume to keep what is there and do the rest, or --overwrite",
+        )
+
+
+def _key(name: Path) -> str:
+    return os.fspath(name).casefold()  # many file systems do not tell capitals apart
+
+
+def _fitting(name: Path) -> Path:
+    data = os.fsencode(name.name)
+    if len(data) <= MAX_NAME_BYTES:
+        return name
+    mark = hashlib.sha256(data).hexdigest()[:8]
+    return name.with_name(f"{data[: MAX_NAME_BYTES - 9].decode('utf-8', 'ignore')}-{mark}")

@@ -1,0 +1,196 @@
+"""The command itself: its commands, its one error line, its exit codes, signals, and a light start."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from voxaffect import __version__, cli
+from voxaffect.cli import COMMANDS, main
+from voxaffect.errors import AudioError, ExitCode, ResourceError
+
+HEAVY = ["numpy", "onnxruntime", "soundfile", "soxr", "av", "torch", "transformers", "matplotlib", "tqdm"]
+
+
+def loaded_by(statement: str) -> list[str]:
+    """Which heavy packages a fresh interpreter has after `statement`."""
+    code = f"import sys\n{statement}\nprint(*sorted(set({HEAVY!r}) & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return done.stdout.split()
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], int]], None]:
+    """Puts a command `test` in place, which runs a function."""
+
+    def install(work: Callable[[], int]) -> None:
+        module = SimpleNamespace(
+            __doc__="`voxaffect test`: a test", add_arguments=lambda parser: None, run=lambda args: work()
+        )
+        monkeypatch.setattr(cli, "COMMANDS", {**COMMANDS, "test": ("test", "a test")})
+        monkeypatch.setattr(cli, "import_module", lambda name: module)
+
+    return install
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    assert loaded_by("import voxaffect, voxaffect.cli, voxaffect.result, voxaffect.formats") == []
+
+
+def test_the_test_above_can_fail() -> None:
+    assert "numpy" in loaded_by("import voxaffect; voxaffect.load")
+
+
+def test_help_and_wrong_options_load_nothing_heavy() -> None:
+    for arguments in (["--help"], ["predict", "--help"], ["predict", "--nonsense"], ["models", "list"]):
+        statement = (
+            "import io, contextlib\nfrom voxaffect.cli import main\n"
+            "with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):\n"
+            f"    main({arguments!r})"
+        )
+        assert loaded_by(statement) == [], arguments
+
+
+def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == ExitCode.OK
+    assert capsys.readouterr().out == f"voxaffect {__version__}\n"
+
+
+def test_the_overview_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == ExitCode.OK
+    out = capsys.readouterr().out
+    for name, (_, summary) in COMMANDS.items():
+        assert f"  {name} " in out
+        assert summary in out
+    assert main([]) == ExitCode.USAGE
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_explains_itself(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    module = COMMANDS[name][0]
+    if find_spec(module) is None:
+        pytest.skip(f"{module} is not in this edition")
+    assert (import_module(module).__doc__ or "").startswith(f"`voxaffect {name}")
+    assert main([name, "--help"]) == ExitCode.OK
+    out = capsys.readouterr().out
+    assert f"usage: voxaffect {name}" in out
+    assert "--debug" in out
+    assert "--quiet" in out
+
+
+def test_an_unknown_command_gets_a_suggestion(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a.wav").touch()
+    for name, hint in (
+        ("predcit", "did you mean: voxaffect predict"),
+        ("a.wav", "did you mean: voxaffect predict a.wav"),
+        ("zzz", f"expected one of {list(COMMANDS)}"),
+    ):
+        assert main([name]) == ExitCode.USAGE
+        assert capsys.readouterr().err == (
+            f"voxaffect: error: unknown_command: unknown command {name!r}; {hint}\n"
+        )
+
+
+def test_a_wrong_option_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["predict", "a.wav", "--chanels", "mix"]) == ExitCode.USAGE
+    assert "voxaffect predict: error: unrecognized arguments: --chanels mix" in capsys.readouterr().err
+
+
+def test_an_error_is_one_escaped_line(
+    capsys: pytest.CaptureFixture[str], command: Callable[[Callable[[], int]], None]
+) -> None:
+    def work() -> int:
+        raise AudioError(
+            "empty_file", "a\nb.wav holds no audio", hint="was it\x1b[2J cut?", where="a\nb\udcff.wav"
+        )
+
+    command(work)
+    assert main(["test"]) == ExitCode.NOTHING_USABLE
+    captured = capsys.readouterr()
+    assert captured.err == (
+        "voxaffect: error: a\\nb\\udcff.wav: empty_file: a\\nb.wav holds no audio; was it\\x1b[2J cut?\n"
+    )
+    assert captured.out == ""
+    assert main(["test", "--debug"]) == ExitCode.NOTHING_USABLE
+    assert "Traceback (most recent call last)" in capsys.readouterr().err
+
+
+def test_a_bug_is_called_a_bug(
+    capsys: pytest.CaptureFixture[str], command: Callable[[Callable[[], int]], None]
+) -> None:
+    command(lambda: [][0])
+    assert main(["test"]) == ExitCode.BUG
+    assert capsys.readouterr().err == (
+        "voxaffect: bug: IndexError: list index out of range; please report it with what --debug shows\n"
+    )
+    assert main(["test", "--debug"]) == ExitCode.BUG
+    assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "line"),
+    [
+        (signal.SIGINT, ExitCode.INTERRUPTED, "voxaffect: interrupted\n"),
+        (signal.SIGTERM, ExitCode.TERMINATED, "voxaffect: terminated\n"),
+    ],
+)
+def test_signals_have_their_exit_codes(
+    capsys: pytest.CaptureFixture[str],
+    command: Callable[[Callable[[], int]], None],
+    number: signal.Signals,
+    code: int,
+    line: str,
+) -> None:
+    def work() -> int:
+        os.kill(os.getpid(), number)
+        return 0
+
+    before = signal.getsignal(signal.SIGTERM)
+    command(work)
+    assert main(["test"]) == code
+    assert capsys.readouterr().err == line
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_memory_that_ran_out_is_said(
+    capsys: pytest.CaptureFixture[str], command: Callable[[Callable[[], int]], None]
+) -> None:
+    def work() -> int:
+        raise MemoryError
+
+    command(work)
+    assert main(["test"]) == ExitCode.RESOURCE
+    assert "out_of_memory: memory ran out; use fewer --jobs" in capsys.readouterr().err
+    assert ResourceError("x", "y").exit_code == ExitCode.RESOURCE
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_behind_stdout_is_said() -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "voxaffect", "--version"], stdout=full, stderr=subprocess.PIPE, text=True
+        )
+    assert done.returncode == ExitCode.RESOURCE
+    assert done.stderr == "voxaffect: error: disk_full: no space left for the output\n"
+
+
+def test_a_reader_that_left_is_no_failure_to_talk_about() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [sys.executable, "-m", "voxaffect", "--help"], stdout=writing, stderr=subprocess.PIPE, text=True
+    )
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (cli.BROKEN_PIPE, "")

@@ -1,0 +1,243 @@
+"""Every format, found by walking the package: whole, in order, streaming; then each one's own promises."""
+
+from __future__ import annotations
+
+import csv
+import errno
+import io
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from test_result import make_result
+from voxaffect import formats
+from voxaffect.audio import Notice, Source
+from voxaffect.errors import ExitCode, ResourceError, UsageError
+from voxaffect.result import Failure, ModelInfo, Result
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def results() -> list[Result]:
+    """One of each kind: a label, an abstention, a failure."""
+    labelled = make_result()
+    silent = Result(
+        id="silence.wav",
+        path="silence.wav",
+        source=Source("silence.wav", "wav", "pcm_s16le", 16_000, 1, 5.0),
+        model=labelled.model,
+        reason="no_speech",
+        warnings=(Notice("no_speech", "loudest -71 dBFS; check the microphone, or use --no-vad"),),
+    )
+    failed = Result(
+        id="empty.wav",
+        path="empty.wav",
+        model=labelled.model,
+        error=Failure(
+            "empty_file", "empty.wav holds no audio (0 bytes)", "was it stopped early?", "empty.wav"
+        ),
+    )
+    return [labelled, silent, failed]
+
+
+def written(name: str, some: list[Result]) -> str:
+    stream = io.StringIO()
+    formats.get(name).write(some, stream)
+    return stream.getvalue()
+
+
+def plain(labels: tuple[str, ...] = ("happy", "sad"), name: str = "a.wav") -> Result:
+    """A short labelled result without segments."""
+    return Result(
+        id=name,
+        path=name,
+        source=Source(name, "wav", "pcm_s16le", 16_000, 1, 1.25),
+        model=ModelInfo("level", "1", "0" * 64, labels, 1, "majority", "CC0"),
+        label=labels[0],
+        score=0.75,
+        probs={labels[0]: 0.75, labels[1]: 0.25},
+        votes={labels[0]: 1},
+        agreement=1.0,
+    )
+
+
+@pytest.mark.parametrize("name", formats.names())
+def test_every_format_keeps_its_contract(name: str, tmp_path: Path) -> None:
+    chosen = formats.get(name)
+    assert chosen.SUMMARY
+    assert chosen.EXTENSION.startswith(".")
+    assert formats.by_extension(f"x{chosen.EXTENSION.upper()}") is chosen
+    text = written(name, results())
+    places = [text.index(each) for each in ("call.wav", "silence.wav", "empty.wav")]
+    assert places == sorted(places)
+    assert text.endswith("\n")
+    written(name, [])
+    formats.save(results(), tmp_path / f"all{chosen.EXTENSION}")
+    assert (tmp_path / f"all{chosen.EXTENSION}").read_text("utf-8") == text
+
+
+@pytest.mark.parametrize("name", formats.names())
+def test_every_format_writes_a_result_before_it_takes_the_third(name: str) -> None:
+    stream = io.StringIO()
+
+    def coming() -> Iterator[Result]:
+        yield plain(name="first.wav")
+        yield plain(name="second.wav")
+        yield plain(name="third.wav")
+        assert "second.wav" in stream.getvalue()
+        yield plain(name="fourth.wav")
+
+    formats.get(name).write(coming(), stream)
+    assert "fourth.wav" in stream.getvalue()
+
+
+@pytest.mark.parametrize("name", formats.names())
+def test_no_format_prints_what_moves_the_cursor_or_cannot_be_encoded(name: str) -> None:
+    text = written(name, [plain(name="\x1b[2J\u202eevil\udcff.wav"), plain(name="b.wav")])
+    text.encode("utf-8")
+    assert "\x1b" not in text
+    assert "\u202e" not in text
+
+
+def test_unknown_formats_are_named() -> None:
+    with pytest.raises(
+        UsageError, match=r"unknown_format: unknown format 'yaml'; expected some of \['csv', 'json'"
+    ):
+        formats.get("yaml")
+
+
+def test_json_is_an_object_for_one_result_and_an_array_for_more() -> None:
+    one = json.loads(written("json", results()[:1]))
+    assert one["label"] == "neutral"
+    assert [r["id"] for r in json.loads(written("json", results()))] == [
+        "call.wav",
+        "silence.wav",
+        "empty.wav",
+    ]
+    assert len(json.loads(written("json", results()[:2]))) == 2
+    assert json.loads(written("json", [])) == []
+
+
+def test_json_lines_hold_the_whole_result_rounded_and_the_exact_name() -> None:
+    odd = replace(make_result(), id="=cmd\n\udcff.wav", score=0.123456789)
+    (line,) = written("jsonl", [odd]).splitlines()
+    data = json.loads(line)
+    assert data["id"] == "=cmd\n\udcff.wav"
+    assert data["score"] == 0.1235
+    assert odd.score == 0.123456789
+    assert Result.from_dict(data).segments[0].label == "angry"
+    assert line.isascii()
+
+
+def test_csv_has_a_row_for_each_recording_and_each_segment() -> None:
+    rows = list(csv.DictReader(io.StringIO(written("csv", results()))))
+    assert [(r["row"], r["id"], r["label"]) for r in rows] == [
+        ("file", "call.wav", "neutral"),
+        ("segment", "call.wav", "angry"),
+        ("file", "silence.wav", ""),
+        ("file", "empty.wav", ""),
+    ]
+    assert rows[0]["prob_neutral"] == "0.61"
+    assert (rows[1]["start"], rows[1]["end"], rows[1]["flags"]) == ("0.42", "3.42", "narrowband")
+    assert (rows[2]["reason"], rows[2]["message"][:16]) == ("no_speech", "loudest -71 dBFS")
+    assert (rows[3]["error"], rows[3]["message"]) == ("empty_file", "empty.wav holds no audio (0 bytes)")
+
+
+def test_csv_leaves_out_the_only_segment_of_a_recording_that_is_all_of_it() -> None:
+    segment = replace(make_result().segments[0], start=0.0, end=183.42)
+    rows = list(csv.DictReader(io.StringIO(written("csv", [replace(make_result(), segments=(segment,))]))))
+    assert [(r["row"], r["start"], r["end"]) for r in rows] == [("file", "0", "183.42")]
+
+
+@pytest.mark.parametrize(
+    ("start", "cell"),
+    [("=", "'="), ("+", "'+"), ("-", "'-"), ("@", "'@"), ("\t", "\\t"), ("\r", "\\r"), ("\n", "\\n")],
+)
+def test_csv_cells_are_one_line_and_never_formulas(start: str, cell: str) -> None:
+    text = written("csv", [plain(name=f"{start}cmd|' /C calc'!A0.wav")])
+    assert len(text.splitlines()) == 2
+    (row,) = csv.DictReader(io.StringIO(text))
+    assert row["id"] == f"{cell}cmd|' /C calc'!A0.wav"
+
+
+def test_csv_refuses_results_of_models_with_other_labels() -> None:
+    with pytest.raises(
+        ValueError, match=r"'b\.wav' has labels \['angry', 'calm'\]; the first result has \['happy'"
+    ):
+        written("csv", [plain(), plain(("angry", "calm"), "b.wav")])
+
+
+def test_the_table_reads_well() -> None:
+    whole = replace(make_result(), votes={"neutral": 5, "angry": 2})
+    assert written("table", [whole, *results()[1:], plain()]).splitlines() == [
+        "label      score            votes      length  file",
+        "neutral    ██████░░░░ 0.61  5 of 7       3:03  call.wav  (narrowband)",
+        "no speech                               5.0 s  silence.wav  "
+        "(loudest -71 dBFS; check the microphone, or use --no-vad)",
+        "failed     empty_file                          empty.wav",
+        "happy      ████████░░ 0.75              1.2 s  a.wav",
+    ]
+
+
+def test_the_table_shows_the_course_of_a_longer_recording() -> None:
+    base = make_result().segments[0]
+    segments = tuple(
+        replace(base, start=float(t), end=t + 3.0, label=label, probs={label: 0.9})
+        for t, label in ((0, "angry"), (1, "angry"), (2, "sad"), (7, "neutral"))
+    )
+    result = replace(
+        make_result(), segments=segments, source=Source("call.wav", "wav", "pcm_mulaw", 8000, 1, 10.0)
+    )
+    strip = written("table", [result]).splitlines()[2]
+    assert strip == "  customer aaaas··nnn  n neutral 61%, a angry 20%, s sad 14%, h happy 5%"
+
+
+def test_letters_of_labels_differ() -> None:
+    from voxaffect.formats.table import _letters
+
+    letters = _letters(("sad", "surprised", "disgust", "fearful", "aaa", "aa"))
+    assert letters["sad"] == "s"
+    assert letters["surprised"] == "u"
+    assert len(set(letters.values())) == 6
+
+
+def test_colour_is_for_terminals_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    terminal = Terminal()
+    formats.get("table").write([plain()], terminal)
+    assert "\x1b[" in terminal.getvalue()
+    assert "\x1b[" not in written("table", [plain()])
+    monkeypatch.setenv("NO_COLOR", "1")
+    sober = Terminal()
+    formats.get("table").write([plain()], sober)
+    assert "\x1b[" not in sober.getvalue()
+
+
+@pytest.mark.parametrize(("number", "code"), [(errno.ENOSPC, "disk_full"), (errno.EACCES, "cannot_write")])
+def test_a_file_appears_whole_or_not_at_all(tmp_path: Path, number: int, code: str) -> None:
+    path = tmp_path / "a.json"
+    path.write_text("before")
+    with pytest.raises(ResourceError) as caught, formats.atomic_file(path) as stream:
+        stream.write("half")
+        raise OSError(number, "no")
+    assert caught.value.code == code
+    assert caught.value.exit_code == ExitCode.RESOURCE
+    assert caught.value.where == str(path)
+    assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
+    assert path.read_text() == "before"
+    with pytest.raises(ZeroDivisionError), formats.atomic_file(path) as stream:
+        stream.write(str(1 / 0))
+    assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_a_folder_that_is_not_there_is_said(tmp_path: Path) -> None:
+    with pytest.raises(ResourceError, match=r"cannot_write: the output cannot be written \(No such file"):
+        formats.save([plain()], tmp_path / "none" / "a.json")

@@ -1,0 +1,61 @@
+"""Names of output files: one for each input and format, always the same, never twice."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from voxaffect.errors import UsageError
+from voxaffect.inputs import InputFile
+from voxaffect.outputs import plan_outputs, refuse_existing
+
+
+def names(*relative: str, formats: tuple[str, ...] = ("json",)) -> list[str]:
+    files = [InputFile(name, name) for name in relative]
+    plan = plan_outputs("out", files, formats)
+    return [path.relative_to("out").as_posix() for group in plan.paths for path in group]
+
+
+def test_an_output_is_called_like_its_input() -> None:
+    assert names("call.wav", formats=("json", "csv")) == ["call.json", "call.csv"]
+    assert names("sub/call.wav", "call.wav") == ["sub/call.json", "call.json"]
+    assert names("a.b.wav", "-") == ["a.b.json", "-.json"]
+
+
+def test_names_that_meet_keep_their_extension_or_get_a_number() -> None:
+    assert names("call.wav", "call.mp3") == ["call.wav.json", "call.mp3.json"]
+    assert names("call.wav", "CALL.wav") == ["call.wav.json", "CALL.wav-2.json"]
+    assert names("call.wav", "call.wav", "call.wav") == [
+        "call.wav.json",
+        "call.wav-2.json",
+        "call.wav-3.json",
+    ]
+    assert names("errors.wav", formats=("jsonl",)) == ["errors.wav.jsonl"]
+
+
+def test_a_name_that_is_too_long_is_cut_and_marked() -> None:
+    long = "ü" * 125
+    (one, two) = names(long + "a.wav", long + "b.wav")
+    assert one != two
+    assert max(len(os.fsencode(name)) for name in (one, two)) < 215
+
+
+def test_what_is_there_is_never_written_over_unasked(tmp_path: Path) -> None:
+    plan = plan_outputs(tmp_path, [InputFile(name, name) for name in ("a.wav", "b.wav")], ["json"])
+    refuse_existing(plan)
+    for name in ("a.json", "b.json"):
+        (tmp_path / name).write_text("{}")
+    with pytest.raises(UsageError) as caught:
+        refuse_existing(plan)
+    assert str(caught.value) == (
+        f"output_exists: {tmp_path / 'a.json'} is there already and 1 more; "
+        "use --resume to keep what is there and do the rest, or --overwrite"
+    )
+    assert [plan.done(i) for i in range(2)] == [True, True]
+
+
+def test_an_unknown_format_is_refused_before_anything_is_read() -> None:
+    with pytest.raises(UsageError, match="unknown format 'yaml'"):
+        names("a.wav", formats=("yaml",))
