@@ -117,6 +117,26 @@ def ece(confidence: npt.ArrayLike, correct: npt.ArrayLike, n_bins: int = N_BINS)
     return sum(b.n * abs(b.accuracy - b.confidence) for b in bins) / n if n else math.nan
 
 
+def certainty_threshold(confidence: npt.ArrayLike, correct: npt.ArrayLike, accuracy: float) -> float:
+    """The highest confidence t such that answers of confidence up to t were right at most `accuracy` of the time.
+
+    0 where there is none: even the least confident answers were right more often. Raises ValueError if the
+    lengths differ.
+
+    >>> certainty_threshold([0.3, 0.4, 0.5, 0.9], [False, True, False, True], 0.4)
+    0.5
+    >>> certainty_threshold([0.3, 0.4, 0.6, 0.9], [False, True, True, True], 0.5)
+    0.4
+    """
+    sure, right = np.asarray(confidence, dtype=np.float64), np.asarray(correct, dtype=bool)
+    if sure.shape != right.shape or sure.ndim != 1:
+        raise ValueError(f"confidence {sure.shape} and correct {right.shape} must be (N,) both")
+    order = np.argsort(sure, kind="stable")
+    share = np.cumsum(right[order]) / np.arange(1, len(order) + 1)
+    low = np.flatnonzero(share <= accuracy)
+    return float(sure[order[low[-1]]]) if len(low) else 0.0
+
+
 def _checked(logits: npt.ArrayLike, truth: npt.ArrayLike) -> tuple[Floats, npt.NDArray[np.int64]]:
     z, t = np.asarray(logits, dtype=np.float64), np.asarray(truth)
     if z.ndim != 2 or t.shape != z.shape[:1] or not t.size:

@@ -37,7 +37,9 @@ class Utterance:
 
     def __post_init__(self) -> None:
         if self.label not in EMOTIONS:
-            raise ValueError(f"unknown label {self.label!r} of utterance {self.id!r}; expected one of {list(EMOTIONS)}")
+            raise ValueError(
+                f"unknown label {self.label!r} of utterance {self.id!r}; expected one of {list(EMOTIONS)}"
+            )
         if self.gender not in (None, "female", "male"):
             raise ValueError(f"gender of {self.id!r} is {self.gender!r}; expected 'female', 'male' or None")
         prefix = f"{self.corpus}/"
@@ -56,7 +58,9 @@ class UtteranceTable:
     def __post_init__(self) -> None:
         doubles = [i for i, n in Counter(u.id for u in self.utterances).items() if n > 1]
         if doubles:
-            raise CorpusError("duplicate_id", f"{len(doubles)} utterance ids stand twice, the first is {doubles[0]!r}")
+            raise CorpusError(
+                "duplicate_id", f"{len(doubles)} utterance ids stand twice, the first is {doubles[0]!r}"
+            )
 
     @classmethod
     def of(cls, utterances: Iterable[Utterance]) -> UtteranceTable:

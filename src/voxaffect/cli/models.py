@@ -1,4 +1,4 @@
-"""`voxaffect models list|show|verify`: which models are here, what they are, whether they are whole."""
+"""`voxaffect models list|show|verify|export`: which models are here, whether they are whole; make one of a run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from voxaffect.errors import ExitCode, UsageError, VoxaffectError
 from voxaffect.modelfile import FOLDER_VARIABLE, ModelFile, find_model, list_models, model_folders, read_model
 
-ACTIONS = ("list", "show", "verify")
+ACTIONS = ("list", "show", "verify", "export")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,7 +22,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "models",
         nargs="*",
         metavar="MODEL",
-        help="names, files or folders (default: the bundled one; verify: all)",
+        help="names, files or folders (default: the bundled one; verify: all); export: the run folder",
+    )
+    parser.add_argument(
+        "-o", "--output", type=Path, metavar="FILE.onnx", help="export: the model file to write"
+    )
+    parser.add_argument(
+        "--evidence",
+        type=Path,
+        metavar="RUN",
+        help="export: a run of the same recipe with speakers held out; the card gets its figures",
     )
     parser.add_argument("--json", action="store_true", help="show: the metadata as JSON, without the card")
 
@@ -35,7 +44,27 @@ def run(args: argparse.Namespace) -> int:
         return _list()
     if args.action == "show":
         return _show(args.models or [None], args.json)
+    if args.action == "export":
+        return _export(args.models, args.output, args.evidence)
     return _verify(args.models)
+
+
+def _export(runs: list[str], output: Path | None, evidence: Path | None) -> int:
+    if len(runs) != 1 or output is None or output.suffix != ".onnx":
+        raise UsageError("bad_value", "models export takes one run folder and -o FILE.onnx")
+    from importlib.util import find_spec
+
+    from voxaffect.errors import missing_extra
+
+    if find_spec("torch") is None:
+        raise missing_extra("torch", "train")
+    from voxaffect.release import release
+
+    exported = release(Path(runs[0]), output, evidence=evidence)
+    print(
+        f"{exported.path}  {exported.n_bytes / 1e6:.2f} MB  largest difference from torch {exported.difference:.1e}"
+    )
+    return ExitCode.OK
 
 
 def _list() -> int:

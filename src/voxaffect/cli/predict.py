@@ -153,10 +153,11 @@ class _Run:
         ):
             self.say = write or self.say
             for file in files:
-                if file.error is not None:
-                    result = self.predictor.failure(file.path, file.error)
-                else:
-                    result = next(predictions)
+                result = (
+                    self.predictor.failure(file.path, file.error)
+                    if file.error is not None
+                    else next(predictions)
+                )
                 if result.error is None:
                     self.n_done += 1
                 else:

@@ -1,0 +1,144 @@
+"""From a table of utterances to what a model trains on and is judged on: features, copies, encoder states.
+
+Everything that does not change between epochs and folds is computed once: audio, features, altered copies, and
+the states of a frozen speech encoder (kept on disk by content, see `voxaffect.cache`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from voxaffect.augmentation import altered_copy, mask_features
+from voxaffect.cache import ArrayCache, content_key
+from voxaffect.errors import CorpusError
+from voxaffect.features import HOP_LENGTH, SAMPLE_RATE, FeatureOptions, extract, segments
+from voxaffect.recipe import AugmentationOptions
+from voxaffect.table import Utterance, UtteranceTable
+
+if TYPE_CHECKING:
+    from voxaffect.encoders.speech import SpeechEncoder
+
+Item = dict[str, np.ndarray]
+"""Named feature arrays, time first, and `n_samples`; `speech_states` (T', L, D) float16 if the encoder is frozen."""
+
+MAX_SECONDS = 60.0
+"""Longer utterances are refused in training: they are more likely a wrong index than an utterance."""
+
+
+@dataclass
+class ExampleStore:
+    """Features of the utterances of a table, by position in the table.
+
+    `labels` gives the class numbers. `frozen` is a speech encoder whose states are computed here, once; None where
+    there is none or where it is fine-tuned.
+    """
+
+    table: UtteranceTable
+    labels: tuple[str, ...]
+    options: FeatureOptions
+    inputs: tuple[str, ...]
+    augmentation: AugmentationOptions
+    frozen: SpeechEncoder | None
+    cache: ArrayCache
+    seed: int = 0
+    _judged: dict[int, list[Item]] = field(default_factory=dict)
+    _trained: dict[int, list[list[Item]]] = field(default_factory=dict)
+
+    @property
+    def targets(self) -> np.ndarray:
+        """(N,) int64 class numbers."""
+        return np.array([self.labels.index(u.label) for u in self.table], dtype=np.int64)
+
+    @property
+    def _cropped(self) -> bool:
+        """Whether training sees random crops of whole utterances rather than the very segments that are judged."""
+        return self.options.segmentation == "windows" and self.options.window > 0
+
+    def prepare(self, progress: Callable[[Sequence[int]], Iterable[int]] = iter) -> None:
+        """Compute everything for all utterances; `progress` wraps the loop over positions."""
+        for index in progress(range(len(self.table))):
+            waveform = read_utterance(self.table[index])
+            self._judged[index] = judged = self._segments(waveform)
+            self._trained[index] = [self._whole(waveform) if self._cropped else judged]
+            for copy in range(self.augmentation.copies):
+                rng = np.random.default_rng([self.seed, index, copy])
+                altered = altered_copy(waveform, self.augmentation, rng)
+                self._trained[index].append(
+                    self._whole(altered) if self._cropped else self._segments(altered)
+                )
+
+    def judged(self, index: int) -> list[Item]:
+        """The segments that dev and test answers of utterance `index` are made of, as in prediction."""
+        return self._judged[index]
+
+    def training_keys(self, indices: Sequence[int]) -> list[tuple[int, int]]:
+        """(position, segment) of everything that one epoch over `indices` sees."""
+        return [(i, s) for i in indices for s in range(len(self._trained[i][0]))]
+
+    def training_item(self, key: tuple[int, int], rng: np.random.Generator) -> Item:
+        """One training item: a random copy, a random crop of one window if utterances are windowed, random masks."""
+        index, segment = key
+        copies = self._trained[index]
+        chosen = copies[int(rng.integers(len(copies)))]
+        item = chosen[min(segment, len(chosen) - 1)]
+        if self._cropped:
+            item = crop(item, self.options.window, rng)
+        return mask_features(item, self.augmentation, rng)
+
+    def _segments(self, waveform: np.ndarray) -> list[Item]:
+        return [self._with_states(item) for item in segments(waveform, self.options, self._feature_inputs())]
+
+    def _whole(self, waveform: np.ndarray) -> list[Item]:
+        item = extract(waveform, self.options, self._feature_inputs())
+        return [{**item, "n_samples": np.array(len(waveform), np.int64)}]
+
+    def _feature_inputs(self) -> tuple[str, ...]:
+        return (
+            self.inputs if self.frozen is None else tuple(dict.fromkeys((*self.inputs, *self.frozen.inputs)))
+        )
+
+    def _with_states(self, item: Item) -> Item:
+        if self.frozen is None:
+            return item
+        encoder = self.frozen
+        source = np.ascontiguousarray(item[encoder.inputs[0]])
+        key = content_key("speech_states/1", encoder.digest, str(int(item["n_samples"])), source.tobytes())
+        states = self.cache.get(key, lambda: encoder.numpy_states(item))
+        kept = {name: value for name, value in item.items() if name in self.inputs or name == "n_samples"}
+        return {**kept, "speech_states": states}
+
+
+def crop(item: Item, window: float, rng: np.random.Generator) -> Item:
+    """A random stretch of `window` seconds of the whole-utterance features `item`; shorter items stay whole."""
+    n_samples = int(item["n_samples"])
+    width = round(window * SAMPLE_RATE)
+    if n_samples <= width:
+        return item
+    start_frame = int(rng.integers(0, (n_samples - width) // HOP_LENGTH + 1))
+    start = start_frame * HOP_LENGTH
+    cut: Item = {"n_samples": np.array(width, np.int64)}
+    for name, values in item.items():
+        if name == "waveform":
+            cut[name] = values[start : start + width]
+        elif name == "log_mel":
+            cut[name] = values[start_frame : start_frame + width // HOP_LENGTH]
+        elif name in ("spectrogram", "mfcc"):
+            cut[name] = values[start_frame : start_frame + 1 + width // HOP_LENGTH]
+    return cut
+
+
+def read_utterance(utterance: Utterance) -> np.ndarray:
+    """The samples of `utterance`: (N,) float32 mono at 16 kHz, channels averaged."""
+    from voxaffect.audio import mono, read_audio
+
+    audio = read_audio(
+        utterance.path, start=utterance.start or 0.0, end=utterance.end, max_seconds=MAX_SECONDS
+    )
+    samples = mono(audio.samples)
+    if not len(samples):
+        raise CorpusError("no_audio", f"utterance {utterance.id!r} has no samples", where=str(utterance.path))
+    return samples

@@ -1,0 +1,352 @@
+"""Spectrogram, MFCC, waveform and log-mel of speech: one implementation for training and for use.
+
+Two presets. `published` is the co-attention method's own recipe with its traps, so that its paper can be
+compared; `native` is ours: loudness kept, silence where silence is, nothing padded, and a window's features
+depend on that window's samples alone, so that a stream and a file give the same answer.
+
+Arrays are (time, feature), float32: spectrogram (T, 200) dB, mfcc (T, 40), waveform (N,), log_mel (N //
+160, 80), with T = 1 + N // 160 frames of N samples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from voxaffect.feature_options import (
+    N_BINS,
+    N_MFCC,
+    NATIVE,
+    PRESETS,
+    PUBLISHED,
+    SEGMENT_FRAMES,
+    SEGMENT_SAMPLES,
+    FeatureOptions,
+    one_of,
+    window_samples,
+)
+from voxaffect.spectral import (
+    HOP_LENGTH,
+    SAMPLE_RATE,
+    Floats,
+    Precision,
+    Stft,
+    bin_columns,
+    cosine_transform,
+    power_blocks,
+    taper_sum,
+    write_mel_bands,
+)
+
+__all__ = [
+    "HOP_LENGTH",
+    "INPUTS",
+    "NATIVE",
+    "N_BINS",
+    "N_MFCC",
+    "PRESETS",
+    "PUBLISHED",
+    "SAMPLE_RATE",
+    "SEGMENT_FRAMES",
+    "SEGMENT_SAMPLES",
+    "FeatureOptions",
+    "collate",
+    "extract",
+    "n_frames",
+    "segment_spans",
+    "segments",
+    "windows",
+]
+
+INPUTS = ("spectrogram", "mfcc", "waveform", "log_mel")
+"""What can be computed, in the order in which results hold it."""
+
+_WHISPER = Stft(n_fft=400, taper="hann", length=400)
+_WHISPER_MELS = 80
+_LARGEST_SAMPLE = 1e6  # full scale is 1; far beyond it the squares leave single precision
+_TINY_POWER = 1e-10  # librosa's `amin`: what a logarithm may see at least
+
+
+def n_frames(n_samples: int) -> int:
+    """Frames of the spectrogram and of the MFCC of `n_samples` samples: one each 10 ms, and one more."""
+    return 1 + n_samples // HOP_LENGTH
+
+
+def extract(
+    waveform: ArrayLike, options: FeatureOptions, inputs: Sequence[str] = INPUTS
+) -> dict[str, Floats]:
+    """The features of the whole stretch as one; of `inputs` those named, and nothing else is computed.
+
+    waveform: (N,) at 16 kHz, floating point, full scale 1, N >= 1.
+    Returns: spectrogram (T, 200) dB, mfcc (T, 40), waveform (N,) after pre-emphasis (without it, this may
+    be the memory that was given), log_mel (N // 160, 80): Whisper's input, always of the plain waveform.
+
+    Raises: ValueError if the waveform is empty, not 1-D, not floating point, not finite or beyond 1e6, or
+    if an input is unknown.
+
+    Source: Zou et al., ICASSP 2022 (spectrogram, MFCC); Radford et al., 2022 (log_mel).
+
+    >>> features = extract(np.zeros(16_000, np.float32), NATIVE, inputs=("spectrogram", "mfcc"))
+    >>> {name: values.shape for name, values in features.items()}
+    {'spectrogram': (101, 200), 'mfcc': (101, 40)}
+    """
+    plain = _checked(waveform)
+    wanted = _checked_inputs(inputs)
+    emphasised = _pre_emphasised(plain, options.pre_emphasis)
+    features: dict[str, Floats] = {}
+    if "spectrogram" in wanted or "mfcc" in wanted:
+        features |= _spectra(emphasised, options, "spectrogram" in wanted, "mfcc" in wanted)
+    if "waveform" in wanted:
+        features["waveform"] = emphasised
+    if "log_mel" in wanted:
+        features["log_mel"] = _log_mel(plain)
+    return features
+
+
+def segments(
+    waveform: ArrayLike, options: FeatureOptions, inputs: Sequence[str] = INPUTS
+) -> list[dict[str, NDArray[Any]]]:
+    """The items that a model sees, in time order; `segment_spans` says which samples each is of.
+
+    `windows`: one item per window, each extracted from its own samples alone.
+
+    `padded`: the published segments of 300 frames and 48 000 samples. References are the whole utterance's;
+    the last segment's spectrogram and MFCC end in zeros (0 dB: the peak); its waveform *begins* with zeros,
+    and each waveform is brought to zero mean and unit variance, padding included. An utterance of exactly
+    n x 3 s has one more segment, of one frame and no sound. log_mel, unknown to that method, is of the plain
+    samples and ends in silence.
+
+    Each item also has `n_samples` (int64 scalar): the real samples in a window; 48 000 in a padded segment,
+    whose padding is part of the method. Raises as `extract`.
+    """
+    plain = _checked(waveform)
+    wanted = _checked_inputs(inputs)
+    spans = segment_spans(len(plain), options)
+    items: list[dict[str, NDArray[Any]]] = []
+    if options.segmentation == "windows":
+        for start, stop in spans:
+            items.append(
+                {**extract(plain[start:stop], options, wanted), "n_samples": np.array(stop - start, np.int64)}
+            )
+        return items
+
+    whole = extract(plain, options, [name for name in wanted if name != "log_mel"])
+    for i, (start, stop) in enumerate(spans):
+        frames = slice(i * SEGMENT_FRAMES, (i + 1) * SEGMENT_FRAMES)
+        item: dict[str, NDArray[Any]] = {}
+        for name in wanted:
+            if name == "waveform":
+                padded = np.zeros(SEGMENT_SAMPLES, np.float32)
+                padded[SEGMENT_SAMPLES - (stop - start) :] = whole[name][start:stop]
+                item[name] = _standardised(padded)
+            elif name == "log_mel":
+                item[name] = _log_mel(_padded(plain[start:stop], SEGMENT_SAMPLES))
+            else:
+                item[name] = _padded(whole[name][frames], SEGMENT_FRAMES)
+        item["n_samples"] = np.array(SEGMENT_SAMPLES, np.int64)
+        items.append(item)
+    return items
+
+
+def segment_spans(n_samples: int, options: FeatureOptions) -> list[tuple[int, int]]:
+    """Which samples each item of `segments` is of: (start, stop), the same count and order.
+
+    Raises: ValueError if there are no samples.
+    """
+    if options.segmentation == "windows":
+        return windows(n_samples, options.window, options.hop)
+    if n_samples < 1:
+        raise ValueError(f"there must be at least one sample, got {n_samples}")
+    n_segments = -(-n_frames(n_samples) // SEGMENT_FRAMES)  # of the frames: hence the extra one at n x 3 s
+    edges = [min(i * SEGMENT_SAMPLES, n_samples) for i in range(n_segments + 1)]
+    return list(pairwise(edges))
+
+
+def windows(n_samples: int, window_s: float, hop_s: float) -> list[tuple[int, int]]:
+    """Sample spans (start, stop) of windows of `window_s` seconds, one each `hop_s`, that cover everything.
+
+    One span if everything fits, or if `window_s` is 0. Otherwise all have full length, and the last is
+    shifted back so that it ends at the end.
+
+    Raises: ValueError if there are no samples, or window and hop leave gaps or stand still.
+
+    >>> windows(80_000, 3.0, 1.0)
+    [(0, 48000), (16000, 64000), (32000, 80000)]
+    >>> windows(50_000, 3.0, 1.0)
+    [(0, 48000), (2000, 50000)]
+    """
+    window, hop = window_samples(window_s, hop_s)
+    if n_samples < 1:
+        raise ValueError(f"there must be at least one sample, got {n_samples}")
+    if window == 0 or n_samples <= window:
+        return [(0, n_samples)]
+    starts = list(range(0, n_samples - window + 1, hop))
+    if starts[-1] + window < n_samples:
+        starts.append(n_samples - window)
+    return [(start, start + window) for start in starts]
+
+
+def collate(items: Sequence[Mapping[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
+    """Stack items into a batch: (B, T, F), (B, N); what is shorter ends in zeros, scalars become (B,).
+
+    Real lengths are told by `n_samples` alone: a zero in a spectrogram is 0 dB, no silence.
+
+    Raises: ValueError if there are no items, or they do not have the same names and feature sizes.
+    """
+    if not items:
+        raise ValueError("a batch needs at least one item")
+    batch: dict[str, NDArray[Any]] = {}
+    for i, item in enumerate(items):
+        if item.keys() != items[0].keys():
+            raise ValueError(f"item 0 has {sorted(items[0])}, item {i} has {sorted(item)}")
+    for name in items[0]:
+        arrays = [np.asarray(item[name]) for item in items]
+        for i, array in enumerate(arrays):
+            if array.ndim != arrays[0].ndim or array.shape[1:] != arrays[0].shape[1:]:
+                raise ValueError(f"{name} is {arrays[0].shape} in item 0 and {array.shape} in item {i}")
+        if arrays[0].ndim == 0:
+            batch[name] = np.stack(arrays)
+        else:
+            longest = max(len(array) for array in arrays)
+            batch[name] = np.stack([_padded(array, longest) for array in arrays])
+    return batch
+
+
+def _spectra(signal: Floats, options: FeatureOptions, spectrogram: bool, mfcc: bool) -> dict[str, Floats]:
+    """Spectrogram and MFCC; from one transform where both are of the same."""
+    n = n_frames(len(signal))
+    relative = options.reference == "peak"
+    levels = np.empty((n, N_BINS), np.float32) if spectrogram else None
+    bands = np.empty((n, options.n_mels), np.float32) if mfcc else None
+    lowest = bin_columns(options.spectrogram_stft)[:N_BINS]
+    peak = 0.0
+    stfts = ([options.spectrogram_stft] if spectrogram else []) + ([options.mfcc_stft] if mfcc else [])
+    for stft in dict.fromkeys(stfts):
+        levels_here = levels if stft == options.spectrogram_stft else None
+        bands_here = bands if stft == options.mfcc_stft else None
+        for frames, power in power_blocks(signal, stft, n, precision=_precision(options, stft)):
+            if levels_here is not None:
+                np.take(power, lowest, axis=1, out=levels_here[frames], mode="clip")  # "raise" would buffer
+                if relative:
+                    peak = max(peak, float(power.max()))  # of all bins, not of the lowest 200
+            if bands_here is not None:
+                write_mel_bands(power, stft, options.n_mels, "htk", bands_here[frames])
+    features = {}
+    if levels is not None:
+        features["spectrogram"] = _levels(levels, peak, options)
+    if bands is not None:
+        features["mfcc"] = _cepstra(bands, options)
+    return features
+
+
+def _levels(power: Floats, peak: float, options: FeatureOptions) -> Floats:
+    """The spectrogram in dB, in place of its power; `peak` is the largest power of all bins."""
+    if options.reference == "peak":
+        _decibels(power, _TINY_POWER)
+        power -= np.float32(10.0 * np.log10(max(peak, _TINY_POWER)))
+        return np.maximum(power, np.float32(options.floor), out=power)
+    power *= _per_full_scale(options.spectrogram_stft)
+    return _decibels(power, 10.0 ** (options.floor / 10.0))
+
+
+def _cepstra(bands: Floats, options: FeatureOptions) -> Floats:
+    """MFCC (T, 40) of the power in mel bands (T, n_mels), which is overwritten."""
+    if options.reference == "peak":
+        _decibels(bands, _TINY_POWER)
+        np.maximum(bands, bands.max() + np.float32(options.floor), out=bands)
+    else:
+        # A filter's weights sum to 1 / bin width: times that width, a band is the mean power of its bins.
+        bands *= np.float32(SAMPLE_RATE / options.mfcc_n_fft) * _per_full_scale(options.mfcc_stft)
+        _decibels(bands, 10.0 ** (options.floor / 10.0))
+    # A frame's mean level, -100 dB in silence, goes into coefficient 0 alone. Set apart, it costs the sums
+    # over the bands no precision: with it they erred by 2e-3 in silent frames.
+    level = bands.mean(axis=1, keepdims=True)
+    bands -= level
+    mfcc = cosine_transform(bands, N_MFCC)
+    mfcc[:, :1] += level * np.float32(np.sqrt(options.n_mels))
+    return mfcc
+
+
+def _precision(options: FeatureOptions, stft: Stft) -> Precision:
+    """What keeps `published` within 1e-3 of librosa, which transforms in double precision.
+
+    In single precision, bins 80 dB below the peak err by up to 5e-3 dB and cepstra, into which they are
+    averaged, by up to 1.2e-3. No listener and no model hears that: `native` goes without.
+    """
+    if options.reference == "full_scale":
+        return "single"
+    return "double" if stft == options.spectrogram_stft else "mixed"
+
+
+def _per_full_scale(stft: Stft) -> np.float32:
+    """The factor that makes the power of a sine of amplitude 1, at a bin's centre, 1."""
+    return np.float32((2.0 / taper_sum(stft)) ** 2)
+
+
+def _log_mel(signal: Floats) -> Floats:
+    """Whisper's input (N // 160, 80), without its padding to 30 s: 80 dB below the maximum is the floor."""
+    n = len(signal) // HOP_LENGTH  # the frame centred beyond the last whole hop is dropped
+    bands = np.empty((n, _WHISPER_MELS), np.float32)
+    for frames, power in power_blocks(signal, _WHISPER, n):
+        write_mel_bands(power, _WHISPER, _WHISPER_MELS, "slaney", bands[frames])
+    if n > 0:
+        np.log10(np.maximum(bands, np.float32(_TINY_POWER), out=bands), out=bands)
+        np.maximum(bands, bands.max() - np.float32(8.0), out=bands)
+        bands += np.float32(4.0)
+        bands *= np.float32(0.25)
+    return bands
+
+
+def _decibels(power: Floats, least: float) -> Floats:
+    """10 log10 of the power, in place, nothing below `least`."""
+    np.maximum(power, np.float32(least), out=power)
+    np.log10(power, out=power)
+    power *= np.float32(10.0)
+    return power
+
+
+def _pre_emphasised(signal: Floats, coefficient: float) -> Floats:
+    if coefficient == 0.0:
+        return signal
+    emphasised = np.empty_like(signal)
+    emphasised[0] = signal[0]
+    np.multiply(signal[:-1], np.float32(-coefficient), out=emphasised[1:])
+    emphasised[1:] += signal[1:]
+    return emphasised
+
+
+def _standardised(signal: Floats) -> Floats:
+    """Zero mean and unit variance; the constant, wav2vec2's own, leaves an all-zero segment at zero."""
+    standardised: Floats = (signal - signal.mean()) / np.sqrt(signal.var() + np.float32(1e-7))
+    return standardised
+
+
+def _padded(array: NDArray[Any], length: int) -> NDArray[Any]:
+    """The array with zeros at the back, to `length` along its first axis; a copy."""
+    padded = np.zeros((length, *array.shape[1:]), array.dtype)
+    padded[: len(array)] = array
+    return padded
+
+
+def _checked(waveform: ArrayLike) -> Floats:
+    samples = np.asarray(waveform)
+    if samples.ndim != 1:
+        raise ValueError(f"a waveform must be 1-D (N,), got shape {samples.shape}; mix the channels first")
+    if samples.size == 0:
+        raise ValueError("a waveform must have at least one sample, got none")
+    if samples.dtype.kind != "f":
+        raise ValueError(f"a waveform must be floating point with full scale 1, got {samples.dtype}")
+    loudest = max(float(samples.max()), -float(samples.min()))
+    if not loudest <= _LARGEST_SAMPLE:  # written so that NaN is caught too
+        raise ValueError(f"waveform samples must be finite and at most {_LARGEST_SAMPLE:g}, got {loudest}")
+    return np.ascontiguousarray(samples, np.float32)
+
+
+def _checked_inputs(inputs: Sequence[str]) -> tuple[str, ...]:
+    for name in inputs:
+        one_of("input", name, INPUTS)
+    return tuple(name for name in INPUTS if name in inputs)

@@ -1,0 +1,388 @@
+"""Fit one fold by gradient: AdamW on the training speakers, the best epoch by the dev speakers, exact resume.
+
+An epoch is a pure function of the weights before it, the seed and its number: shuffling, augmentation and dropout
+are seeded anew for each. So a run that is killed and resumed ends with the very weights of one that was not (on
+one machine and device).
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from voxaffect.cache import seal, unseal
+from voxaffect.errors import ArtefactError, ResourceError
+from voxaffect.examples import ExampleStore, Item
+from voxaffect.features import collate
+from voxaffect.metrics import confusion, ua, wa
+from voxaffect.recipe import TrainingOptions
+from voxaffect.run import write_bytes
+
+MAX_BAD_STEPS = 5
+"""Steps in a row with a loss that is not finite after which training stops as diverged."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A fitted model at its best dev epoch (from 1), with one history row for each epoch."""
+
+    model: nn.Module
+    best_epoch: int
+    history: tuple[dict[str, float], ...]
+
+
+def fit(
+    model: nn.Module,
+    store: ExampleStore,
+    train: Sequence[int],
+    dev: Sequence[int],
+    options: TrainingOptions,
+    *,
+    seed: int,
+    device: str = "cpu",
+    checkpoint: Path | None = None,
+    digest: str = "",
+    on_epoch: Callable[[Sequence[dict[str, float]]], None] = lambda history: None,
+) -> Fitted:
+    """Train `model` on positions `train` of `store`, keep the epoch that does best on positions `dev`.
+
+    `checkpoint` is written after each epoch and taken up if it is there; `digest` names the recipe and fold that it
+    must belong to. `on_epoch` gets the whole history, a row for each epoch, after each of them.
+
+    Raises:
+        ArtefactError: `checkpoint_refused`: damaged, or of another recipe.
+        ResourceError: `diverged` after MAX_BAD_STEPS losses that are not finite; `out_of_memory`.
+    """
+    model.to(device)
+    targets = torch.from_numpy(store.targets)
+    keys = store.training_keys(train)
+    steps_per_epoch = math.ceil(len(keys) / options.batch_size)
+    optimizer = torch.optim.AdamW(_parameter_groups(model, options), weight_decay=options.weight_decay)
+    base_rates = [group["lr"] for group in optimizer.param_groups]
+    class_weights = (
+        _class_weights(store.targets[list(train)], len(store.labels)) if options.class_weights else None
+    )
+    if class_weights is not None:
+        class_weights = class_weights.to(device)
+
+    state = _State.load(checkpoint, digest) if checkpoint is not None else None
+    if state is None:
+        state = _State(history=[], best={}, average={})
+    else:
+        model.load_state_dict(state.model, strict=False)
+        optimizer.load_state_dict(state.optimizer)
+    bad = 0
+
+    while len(state.history) < options.epochs and not _stalled(state.history, options):
+        epoch = len(state.history) + 1
+        torch.manual_seed(hash_seed(seed, epoch))
+        rng = np.random.default_rng([seed, epoch])
+        model.train()
+        total = 0.0
+        for step, batch_keys in enumerate(_batches(store, keys, options, rng)):
+            items = [store.training_item(key, rng) for key in batch_keys]
+            y = targets[[index for index, _ in batch_keys]].to(device)
+            factor = _rate_factor(
+                (epoch - 1) * steps_per_epoch + step, options.epochs * steps_per_epoch, options
+            )
+            for group, base in zip(optimizer.param_groups, base_rates, strict=True):
+                group["lr"] = base * factor
+            inputs = to_tensors(items, device)
+            try:
+                loss = _loss(model, inputs, y, class_weights, options, store.augmentation.mixup, rng)
+                optimizer.zero_grad(set_to_none=True)
+                loss.backward()  # type: ignore[no-untyped-call]
+            except torch.OutOfMemoryError as error:
+                raise ResourceError(
+                    "out_of_memory",
+                    str(error).split("\n")[0],
+                    hint=f"try --set training.batch_size={options.batch_size // 2}",
+                ) from error
+            norm = nn.utils.clip_grad_norm_(model.parameters(), options.gradient_clip or math.inf)
+            step_loss = float(loss.detach())
+            if not (math.isfinite(step_loss) and math.isfinite(float(norm))):
+                bad += 1
+                if bad >= MAX_BAD_STEPS:
+                    names = ", ".join(store.table[index].id for index, _ in batch_keys[:5])
+                    raise _diverged(f"{bad} steps in a row, the last with {names} …", epoch)
+                continue
+            bad = 0
+            optimizer.step()
+            if options.average_last:
+                _update_average(
+                    state.average, model, options.average_last, (epoch - 1) * steps_per_epoch + step
+                )
+            total += step_loss * len(batch_keys)
+        with _Weights(model, state.average if options.average_last else {}):
+            row = {
+                "epoch": float(epoch),
+                "train_loss": total / max(len(keys), 1),
+                **judge(model, store, dev, device),
+            }
+            if not math.isfinite(row["dev_loss"]):
+                raise _diverged("the dev speakers", epoch)
+            state.history.append(row)
+            if _best(state.history, options) == epoch - 1:
+                state.best = _portable(model)
+        state.model, state.optimizer = _portable(model), optimizer.state_dict()
+        if checkpoint is not None:
+            state.save(checkpoint, digest)
+        on_epoch(state.history)
+
+    model.load_state_dict(state.best, strict=False)
+    return Fitted(model.eval(), _best(state.history, options) + 1, tuple(state.history))
+
+
+def log_probabilities(
+    model: nn.Module, store: ExampleStore, indices: Sequence[int], device: str = "cpu", batch_size: int = 32
+) -> np.ndarray:
+    """(N, K) log-probabilities: the mean over an utterance's segments of the log-softmax, normalised again.
+
+    Source: the utterance rule of Zou et al., ICASSP 2022 (arg max of the segments' mean log-softmax).
+    """
+    model.eval()
+    owners = [(row, item) for row, index in enumerate(indices) for item in store.judged(index)]
+    order = sorted(
+        range(len(owners)), key=lambda i: int(owners[i][1]["n_samples"])
+    )  # like lengths share a batch
+    sums = np.zeros((len(indices), len(store.labels)))
+    counts = np.zeros(len(indices))
+    with torch.inference_mode():
+        for start in range(0, len(order), batch_size):
+            chosen = [owners[i] for i in order[start : start + batch_size]]
+            logits = model(to_tensors([item for _, item in chosen], device))
+            for (row, _), values in zip(
+                chosen, F.log_softmax(logits, dim=-1).cpu().double().numpy(), strict=True
+            ):
+                sums[row] += values
+                counts[row] += 1
+    mean = sums / counts[:, None]
+    return np.asarray(mean - np.log(np.exp(mean).sum(axis=1, keepdims=True)))
+
+
+def judge(
+    model: nn.Module, store: ExampleStore, indices: Sequence[int], device: str = "cpu"
+) -> dict[str, float]:
+    """Loss, WA and UA of `model` on positions `indices`."""
+    log_probs = log_probabilities(model, store, indices, device)
+    truth = store.targets[list(indices)]
+    counts = confusion(truth, log_probs.argmax(axis=1), len(store.labels))
+    return {
+        "dev_loss": float(-log_probs[np.arange(len(truth)), truth].mean()),
+        "dev_wa": float(wa(counts)),
+        "dev_ua": float(ua(counts)),
+    }
+
+
+def to_tensors(items: Sequence[Item], device: str = "cpu") -> dict[str, Tensor]:
+    """A padded batch of `items`: (B, T, F) or (B, N) float32 on `device`; speech states as (B, L, T', D)."""
+    batch = {name: torch.from_numpy(values).to(device) for name, values in collate(list(items)).items()}
+    if "speech_states" in batch:
+        batch["speech_states"] = batch["speech_states"].transpose(1, 2).float()
+    return batch
+
+
+def hash_seed(*parts: int) -> int:
+    """One 63-bit seed from several whole numbers."""
+    return int(np.random.SeedSequence(list(parts)).generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+@dataclass
+class _State:
+    """What a checkpoint holds."""
+
+    history: list[dict[str, float]]
+    best: dict[str, Tensor]
+    average: dict[str, Tensor]
+    model: dict[str, Tensor] = None  # type: ignore[assignment]
+    optimizer: dict[str, Any] = None  # type: ignore[assignment]
+
+    def save(self, path: Path, digest: str) -> None:
+        buffer = io.BytesIO()
+        torch.save(
+            {
+                "digest": digest,
+                "history": json.dumps(self.history),
+                **{k: getattr(self, k) for k in _TENSORS},
+            },
+            buffer,
+        )
+        write_bytes(path, seal(buffer.getvalue()))
+
+    @classmethod
+    def load(cls, path: Path, digest: str) -> _State | None:
+        if not path.is_file():
+            return None
+        payload = unseal(path.read_bytes())
+        if payload is None:
+            raise ArtefactError(
+                "checkpoint_refused", f"{path} is damaged", hint="delete it to train this fold from its start"
+            )
+        stored = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
+        if stored["digest"] != digest:
+            raise ArtefactError(
+                "checkpoint_refused", f"{path} belongs to another recipe or fold", hint="delete it"
+            )
+        return cls(json.loads(stored["history"]), **{k: stored[k] for k in _TENSORS})
+
+
+_TENSORS = ("best", "average", "model", "optimizer")
+
+
+class _Weights:
+    """While open, `model` has the weights `average` (if any); afterwards its own again."""
+
+    def __init__(self, model: nn.Module, average: dict[str, Tensor]) -> None:
+        self.model, self.average = model, average
+        self.own: dict[str, Tensor] = {}
+
+    def __enter__(self) -> None:
+        if self.average:
+            self.own = {
+                name: value.detach().clone()
+                for name, value in self.model.named_parameters()
+                if value.requires_grad
+            }
+            self._put(self.average)
+
+    def __exit__(self, *_: object) -> None:
+        if self.own:
+            self._put(self.own)
+
+    def _put(self, weights: dict[str, Tensor]) -> None:
+        with torch.no_grad():
+            for name, value in self.model.named_parameters():
+                if name in weights:
+                    value.copy_(weights[name])
+
+
+def _diverged(where: str, epoch: int) -> ResourceError:
+    return ResourceError(
+        "diverged",
+        f"in epoch {epoch} the loss was not finite for {where}",
+        hint="try a lower --set training.learning_rate; the last good checkpoint is kept",
+    )
+
+
+def _update_average(average: dict[str, Tensor], model: nn.Module, decay: float, step: int) -> None:
+    decay = min(
+        decay, (1 + step) / (10 + step)
+    )  # early steps count for less than the start-up weights deserve
+    with torch.no_grad():
+        for name, value in model.named_parameters():
+            if not value.requires_grad:
+                continue
+            if name in average:
+                average[name].lerp_(value, 1 - decay)
+            else:
+                average[name] = value.detach().clone()
+
+
+def _portable(model: nn.Module) -> dict[str, Tensor]:
+    """Copies of all weights that training can change; a frozen encoder is known by its checkpoint instead."""
+    frozen = {name for name, value in model.named_parameters() if not value.requires_grad}
+    return {
+        name: value.detach().cpu().clone() for name, value in model.state_dict().items() if name not in frozen
+    }
+
+
+def _parameter_groups(model: nn.Module, options: TrainingOptions) -> list[dict[str, Any]]:
+    find = getattr(model, "pretrained_parameters", list)
+    pretrained = {id(parameter) for parameter in find()}
+    heads = [p for p in model.parameters() if p.requires_grad and id(p) not in pretrained]
+    tuned = [p for p in model.parameters() if p.requires_grad and id(p) in pretrained]
+    groups = [
+        {"params": heads, "lr": options.learning_rate},
+        {"params": tuned, "lr": options.encoder_learning_rate},
+    ]
+    return [group for group in groups if group["params"]]
+
+
+def _class_weights(targets: np.ndarray, n_classes: int) -> Tensor:
+    counts = np.maximum(np.bincount(targets, minlength=n_classes), 1)
+    return torch.tensor(len(targets) / (n_classes * counts), dtype=torch.float32)
+
+
+def _batches(
+    store: ExampleStore, keys: list[tuple[int, int]], options: TrainingOptions, rng: np.random.Generator
+) -> list[list[tuple[int, int]]]:
+    if options.balance == "corpus":
+        groups = [(store.table[index].corpus, store.table[index].label) for index, _ in keys]
+        counts = {group: groups.count(group) for group in set(groups)}
+        weights = np.array([1 / counts[group] for group in groups])
+        order = rng.choice(len(keys), len(keys), p=weights / weights.sum())
+    else:
+        order = rng.permutation(len(keys))
+    return [
+        [keys[i] for i in order[start : start + options.batch_size]]
+        for start in range(0, len(order), options.batch_size)
+    ]
+
+
+def _rate_factor(step: int, total: int, options: TrainingOptions) -> float:
+    warmup = max(int(options.warmup * total), 1)
+    if step < warmup:
+        return (step + 1) / warmup
+    if options.schedule == "constant":
+        return 1.0
+    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(total - warmup, 1)))
+
+
+def _loss(
+    model: nn.Module,
+    inputs: dict[str, Tensor],
+    y: Tensor,
+    class_weights: Tensor | None,
+    options: TrainingOptions,
+    mixup: float,
+    rng: np.random.Generator,
+) -> Tensor:
+    kwargs: dict[str, Any] = {"weight": class_weights, "label_smoothing": options.label_smoothing}
+    if mixup <= 0 or len(y) < 2:
+        return F.cross_entropy(model(inputs), y, **kwargs)
+    share = float(rng.beta(mixup, mixup))
+    partner = torch.from_numpy(rng.permutation(len(y)))
+    longest = torch.maximum(inputs["n_samples"], inputs["n_samples"][partner])
+    mixed = {
+        name: longest if name == "n_samples" else share * value + (1 - share) * value[partner]
+        for name, value in inputs.items()
+    }
+    logits = model(mixed)
+    return share * F.cross_entropy(logits, y, **kwargs) + (1 - share) * F.cross_entropy(
+        logits, y[partner], **kwargs
+    )
+
+
+def _score(row: dict[str, float], options: TrainingOptions) -> float:
+    match options.select_by:
+        case "ua":
+            return row["dev_ua"]
+        case "wa":
+            return row["dev_wa"]
+        case "wa+ua":
+            return row["dev_wa"] + row["dev_ua"]
+        case _:
+            return -row["dev_loss"]
+
+
+def _stalled(history: list[dict[str, float]], options: TrainingOptions) -> bool:
+    """Whether `patience` epochs after the first `min_epochs` brought no gain over the best before them."""
+    if len(history) < options.min_epochs + options.patience:
+        return False
+    return len(history) - 1 - max(_best(history, options), options.min_epochs - 1) >= options.patience
+
+
+def _best(history: list[dict[str, float]], options: TrainingOptions) -> int:
+    """Position of the best epoch, the first of equals."""
+    scores = [_score(row, options) for row in history]
+    return scores.index(max(scores))

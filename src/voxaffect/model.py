@@ -1,0 +1,270 @@
+"""The co-attention model: spectrogram, MFCC and speech branches, any of which can be switched off.
+
+Source: H. Zou et al., "Speech Emotion Recognition with Co-Attention based Multi-level Acoustic
+Information", ICASSP 2022. `published` wiring is the paper's, with its fixed lengths; `native` wiring is
+ours: softmax attention over the frames that exist, attentive statistics of the speech states, any length.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from voxaffect.encoders import Fitted, Inputs, Moments
+from voxaffect.encoders.alexnet import AlexNet
+from voxaffect.encoders.bilstm import BiLstm
+from voxaffect.encoders.masking import HOP_LENGTH
+from voxaffect.encoders.speech import SpeechEncoder, SpeechOptions
+from voxaffect.encoders.vit import VisionTransformer, VitOptions
+from voxaffect.encoders.waveform import WaveformEncoder, WaveformOptions
+from voxaffect.errors import ArtefactError
+from voxaffect.model_options import ModelOptions, SpectrogramOptions, SpeechBranchOptions, camser, small
+from voxaffect.run import write_bytes
+from voxaffect.wiring import PUBLISHED_FRAMES, NativeWiring, PublishedWiring, pools_itself
+
+__all__ = ["CoAttention", "ModelOptions", "as_batch", "camser", "small"]
+
+SCHEMA = "voxaffect.weights/1"
+
+
+class CoAttention(nn.Module):
+    """Features of a padded batch to logits (B, K).
+
+    `inputs` names the features it reads, besides `n_samples`.
+    """
+
+    def __init__(self, options: ModelOptions, *, speech_source: Mapping[str, Any] | None = None) -> None:
+        """`speech_source` builds the speech branch from a saved description instead of its checkpoint."""
+        super().__init__()
+        self.options = options
+        self.spectrogram, self.mfcc = _spectrogram_encoder(options.spectrogram), None
+        if options.mfcc is not None:
+            self.mfcc = BiLstm(options.mfcc)
+        self.speech = _speech_encoder(options.speech, speech_source)
+        self.inputs: tuple[str, ...] = tuple(
+            name for e in (self.spectrogram, self.mfcc, self.speech) if e is not None for name in e.inputs
+        )
+        spectrogram, mfcc, speech = (
+            None if e is None else e.dim for e in (self.spectrogram, self.mfcc, self.speech)
+        )
+        self.wiring: PublishedWiring | NativeWiring
+        if options.wiring == "published":
+            n_samples = torch.tensor([PUBLISHED_FRAMES * HOP_LENGTH])
+            n_states = 0 if self.speech is None else int(self.speech.n_states(n_samples))
+            self.wiring = PublishedWiring(options, spectrogram, mfcc, speech, n_states)
+        else:
+            self.wiring = NativeWiring(options, spectrogram, mfcc, speech)
+
+    def forward(self, inputs: Inputs) -> Tensor:
+        """Return logits (B, K)."""
+        logits: Tensor = self.wiring.head(self.embed(inputs))
+        return logits
+
+    def embed(self, inputs: Inputs) -> Tensor:
+        """Return the fused vector (B, width) that the last layer classifies."""
+        if self.options.wiring == "published":
+            inputs = _everything_exists(inputs, self.inputs)
+        spectrogram: tuple[Tensor, Tensor] | None = None
+        if self.spectrogram is not None:
+            states, mask = self.spectrogram(inputs)
+            if self.options.wiring == "published" or pools_itself(self.options.spectrogram):
+                states, mask = self.spectrogram.pool(states, mask).unsqueeze(1), mask[:, :1]
+            spectrogram = states, mask
+        vector: Tensor = self.wiring(
+            spectrogram,
+            None if self.mfcc is None else self.mfcc(inputs),
+            None if self.speech is None else self.speech(inputs),
+        )
+        return vector
+
+    @torch.no_grad()
+    def fit_normalisation(self, batches: Iterable[Mapping[str, Any]]) -> None:
+        """Fit every normalisation buffer on `batches` of TRAINING data, tensors or arrays as for `forward`.
+
+        A single item (without batch axis) is taken as a batch of one.
+        """
+        fitted = [module for module in self.modules() if isinstance(module, Fitted)]
+        moments = [Moments() for _ in fitted]
+        for batch in batches:
+            inputs = as_batch(batch, self.device)
+            if self.options.wiring == "published":
+                inputs = _everything_exists(inputs, self.inputs)
+            for module, running in zip(fitted, moments, strict=True):
+                running.add(module.measure(inputs))
+        for module, running in zip(fitted, moments, strict=True):
+            module.fit(running)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.parameters()).device
+
+    @property
+    def speech_layers(self) -> tuple[int, ...]:
+        """The states of a pretrained speech encoder that this model reads; empty without one."""
+        return self.speech.layers if isinstance(self.speech, SpeechEncoder) else ()
+
+    def pretrained_parameters(self) -> list[nn.Parameter]:
+        """Return what came from a checkpoint and may want a lower learning rate than the rest."""
+        parameters: list[nn.Parameter] = []
+        if isinstance(self.speech, SpeechEncoder):
+            parameters += self.speech.encoder.parameters()
+        if self.options.spectrogram is not None and self.options.spectrogram.weights is not None:
+            assert self.spectrogram is not None
+            parameters += self.spectrogram.parameters()
+        return parameters
+
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Write `model.safetensors` and `model.json` into `folder` (made if it is missing), each atomically.
+
+        A frozen pretrained speech encoder is not written: its name and digest are, and `load` takes it from
+        the checkpoint again.
+        """
+        from safetensors.torch import save as serialise
+
+        folder = Path(folder)
+        left_out = self._left_out()
+        state = {
+            name: value.detach().cpu().contiguous()
+            for name, value in self.state_dict().items()
+            if left_out is None or not name.startswith(left_out)
+        }
+        weights = serialise(state)
+        description: dict[str, Any] = {
+            "schema": SCHEMA,
+            "options": self.options.to_dict(),
+            "sha256": hashlib.sha256(weights).hexdigest(),
+        }
+        if isinstance(self.speech, SpeechEncoder):
+            description["speech"] = {
+                **self.speech.description,
+                "checkpoint_digest": None if left_out is None else self.speech.digest,
+            }
+        write_bytes(folder / "model.safetensors", weights)
+        write_bytes(folder / "model.json", (json.dumps(description, indent=1) + "\n").encode())
+
+    @classmethod
+    def load(
+        cls, folder: str | os.PathLike[str], *, speech_checkpoint: str | None = None, offline: bool = False
+    ) -> CoAttention:
+        """Load what `save` wrote, in evaluation mode, on the CPU.
+
+        `speech_checkpoint` says where a frozen speech encoder lies now, if it has moved.
+
+        Raises:
+            ArtefactError: nothing there (`model_missing`), damaged (`model_damaged`), of another schema
+                (`model_schema`), or the speech checkpoint is another one than in training (`model_mismatch`).
+        """
+        from safetensors.torch import load as deserialise
+
+        folder = Path(folder)
+        try:
+            description = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+            weights = (folder / "model.safetensors").read_bytes()
+        except FileNotFoundError as error:
+            raise ArtefactError(
+                "model_missing", f"looked in {folder}: no {Path(error.filename).name}"
+            ) from None
+        except ValueError as error:
+            raise ArtefactError("model_damaged", f"{folder / 'model.json'} is no JSON: {error}") from None
+        if not isinstance(description, dict) or description.get("schema") != SCHEMA:
+            given = description.get("schema") if isinstance(description, dict) else None
+            raise ArtefactError("model_schema", f"{folder} has schema {given!r}; expected {SCHEMA!r}")
+        found = hashlib.sha256(weights).hexdigest()
+        if found != description.get("sha256"):
+            raise ArtefactError(
+                "model_damaged",
+                f"{folder / 'model.safetensors'} has sha256 {found}; expected {description.get('sha256')}",
+            )
+        options = ModelOptions.from_dict(_without_starts(description["options"]))
+        source = description.get("speech")
+        digest = source and source["checkpoint_digest"]
+        if isinstance(options.speech, SpeechOptions) and digest:
+            speech = dataclasses.replace(
+                options.speech,
+                checkpoint=speech_checkpoint or options.speech.checkpoint,
+                offline=offline or options.speech.offline,
+            )
+            model = cls(dataclasses.replace(options, speech=speech))
+            assert isinstance(model.speech, SpeechEncoder)
+            if model.speech.digest != digest:
+                raise ArtefactError(
+                    "model_mismatch",
+                    f"the speech encoder {speech.checkpoint} is not the one that {folder} was trained with",
+                )
+        else:
+            model = cls(options, speech_source=source)
+        state = deserialise(weights)
+        left_out = model._left_out()
+        missing, unexpected = model.load_state_dict(state, strict=False)
+        missing = [name for name in missing if left_out is None or not name.startswith(left_out)]
+        if missing or unexpected:
+            raise ArtefactError(
+                "model_damaged",
+                f"{folder} has {len(missing)} weights missing and {len(unexpected)} unknown, "
+                f"first {[*missing, *unexpected][0]!r}",
+            )
+        return model.eval()
+
+    def _left_out(self) -> str | None:
+        """Prefix of the weights that `save` leaves to the checkpoint."""
+        if isinstance(self.speech, SpeechEncoder) and self.speech.cacheable:
+            return "speech.encoder."
+        return None
+
+
+def as_batch(batch: Mapping[str, Any], device: torch.device | str = "cpu") -> dict[str, Tensor]:
+    """Make float32 tensors (int64 for `n_samples`) of a collated batch, or of one item, on `device`."""
+    result = {}
+    single = torch.as_tensor(batch["n_samples"]).ndim == 0
+    for name, value in batch.items():
+        tensor = torch.as_tensor(value).to(device, torch.int64 if name == "n_samples" else torch.float32)
+        result[name] = tensor.unsqueeze(0) if single else tensor
+    return result
+
+
+def _spectrogram_encoder(options: SpectrogramOptions | None) -> VisionTransformer | AlexNet | None:
+    if options is None:
+        return None
+    return VisionTransformer(options) if isinstance(options, VitOptions) else AlexNet(options)
+
+
+def _speech_encoder(
+    options: SpeechBranchOptions | None, source: Mapping[str, Any] | None
+) -> SpeechEncoder | WaveformEncoder | None:
+    if options is None:
+        return None
+    if isinstance(options, WaveformOptions):
+        return WaveformEncoder(options)
+    return SpeechEncoder(options, None if source is None else dict(source))
+
+
+def _everything_exists(inputs: Inputs, names: tuple[str, ...]) -> dict[str, Tensor]:
+    """The published segments are padded by the features, and the padding counts as signal."""
+    result = dict(inputs)
+    for name, samples in (
+        ("log_mel", HOP_LENGTH),
+        ("spectrogram", HOP_LENGTH),
+        ("mfcc", HOP_LENGTH),
+        ("waveform", 1),
+    ):
+        if name in names and name in inputs:
+            n_samples = inputs[name].shape[1] * samples
+            result["n_samples"] = torch.full_like(inputs["n_samples"], n_samples)
+    return result
+
+
+def _without_starts(table: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out the ImageNet weights that training started from: loading needs them no more."""
+    result = dict(table)
+    if "spectrogram" in result:
+        result["spectrogram"] = {k: v for k, v in result["spectrogram"].items() if k != "weights"}
+    return result

@@ -1,0 +1,224 @@
+"""Closed-form heads on a frozen speech encoder: kernel ridge regression on statistics of its layers.
+
+For a few hundred utterances nothing trained by gradient beats it: statistics over time of some layers,
+standardised on the training speakers, class-balanced kernel ridge onto one-hot targets. Which layers, statistics,
+kernel and penalty is chosen by cross-validation over groups of the training and dev speakers; the test speakers
+are never seen. The scores are turned into probabilities by a scale fitted on the same out-of-fold scores.
+
+Source: Saunders, Gammerman, Vovk, "Ridge regression learning algorithm in dual variables", ICML 1998.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from voxaffect.calibration import fit_temperature
+from voxaffect.encoders.speech import SpeechEncoder, SpeechOptions
+from voxaffect.metrics import confusion, ua
+from voxaffect.options import from_table
+from voxaffect.splits import speaker_groups
+
+STATISTICS = ("mean", "mean+std")
+KERNELS = ("linear", "rbf")
+EPSILON = 1e-6
+
+
+@dataclass(frozen=True)
+class ProbeOptions:
+    """The grid that selection searches: every combination of `layers`, `statistics`, `kernels` and `penalties`.
+
+    Layer 0 is what enters the encoder's first block, layer l what leaves block l. `inner_folds` groups of speakers
+    take turns as dev speakers.
+    """
+
+    speech: Mapping[str, Any] = field(default_factory=dict)
+    layers: tuple[tuple[int, ...], ...] = ((1,), (2,), (3,))
+    statistics: tuple[str, ...] = STATISTICS
+    kernels: tuple[str, ...] = KERNELS
+    penalties: tuple[float, ...] = (0.03, 0.1, 0.3, 1.0, 3.0)
+    rbf_scale: float = 0.5
+    inner_folds: int = 4
+    kind: str = "probe"
+
+    def __post_init__(self) -> None:
+        for name, allowed in (("statistics", STATISTICS), ("kernels", KERNELS)):
+            for value in getattr(self, name):
+                if value not in allowed:
+                    raise ValueError(f"unknown {name} {value!r}; expected some of {list(allowed)}")
+        if not (self.layers and self.statistics and self.kernels and self.penalties) or self.inner_folds < 2:
+            raise ValueError("the probe's grid is empty, or inner_folds is under 2")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One point of the grid."""
+
+    layers: tuple[int, ...]
+    statistics: str
+    kernel: str
+    penalty: float
+
+
+class Probe(nn.Module):
+    """Frozen encoder, statistics over the frames that exist, kernel ridge: inputs -> logits (B, K)."""
+
+    anchors: Tensor
+    dual: Tensor
+    mean: Tensor
+    std: Tensor
+    offset: Tensor
+    scale: Tensor
+
+    def __init__(
+        self, speech: SpeechEncoder, choice: Choice, rbf_scale: float, n_anchors: int, n_classes: int
+    ) -> None:
+        super().__init__()
+        self.speech = speech
+        self.choice = choice
+        self.rbf_scale = rbf_scale
+        n_features = len(choice.layers) * speech.dim * (2 if choice.statistics == "mean+std" else 1)
+        rows = n_anchors if choice.kernel == "rbf" else n_classes
+        self.register_buffer("anchors", torch.zeros(rows, n_features))
+        self.register_buffer("dual", torch.zeros(n_anchors if choice.kernel == "rbf" else 0, n_classes))
+        self.register_buffer("mean", torch.zeros(n_features))
+        self.register_buffer("std", torch.ones(n_features))
+        self.register_buffer("offset", torch.zeros(n_classes))
+        self.register_buffer("scale", torch.ones(()))
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The features that the encoder wants."""
+        return self.speech.inputs
+
+    def forward(self, inputs: dict[str, Tensor]) -> Tensor:
+        """Logits (B, K) of a padded batch, or of cached `speech_states`."""
+        states = inputs["speech_states"] if "speech_states" in inputs else self.speech.states(inputs)
+        counts = self.speech.n_states(inputs["n_samples"])
+        features = pool(states, counts, self.choice.layers, self.choice.statistics)
+        z = (features - self.mean) / self.std  # (B, D)
+        if self.choice.kernel == "linear":
+            scores = z @ self.anchors.T / z.shape[1]
+        else:
+            scores = torch.exp(-self.rbf_scale * squared_distances(z, self.anchors) / z.shape[1]) @ self.dual
+        return (scores + self.offset) * self.scale
+
+
+def pool(states: Tensor, counts: Tensor, layers: Sequence[int], statistics: str) -> Tensor:
+    """Mean (and standard deviation) over the existing frames of `layers`: (B, L, T, D), (B,) -> (B, len * D)."""
+    chosen = states[:, list(layers)]  # (B, l, T, D)
+    exists = (torch.arange(chosen.shape[2], device=chosen.device)[None] < counts[:, None])[
+        :, None, :, None
+    ].float()
+    n = counts.clamp(min=1)[:, None, None].float()
+    mean = (chosen * exists).sum(2) / n  # (B, l, D)
+    if statistics == "mean":
+        return mean.flatten(1)
+    variance = ((chosen - mean[:, :, None]) ** 2 * exists).sum(2) / n
+    return torch.cat([mean, variance.clamp(min=0).sqrt()], dim=-1).flatten(1)
+
+
+def squared_distances(a: Tensor, b: Tensor) -> Tensor:
+    """Squared Euclidean distances: (N, D), (M, D) -> (N, M)."""
+    return ((a**2).sum(1)[:, None] + (b**2).sum(1)[None] - 2 * a @ b.T).clamp(min=0)
+
+
+def fit_probe(
+    speech: SpeechEncoder,
+    options: ProbeOptions,
+    batches: Sequence[dict[str, Tensor]],
+    targets: np.ndarray,
+    speakers: Sequence[str],
+    n_classes: int,
+    seed: int,
+) -> tuple[Probe, dict[str, Any], np.ndarray]:
+    """Choose by inner folds of speakers, then fit on everything given (training and dev speakers).
+
+    `batches` hold `speech_states` (B, L, T', D) and `n_samples`, in the order of `targets` (N,) and `speakers`.
+    Returns the probe, what was chosen with its inner UA, and the chosen point's out-of-fold log-probabilities (N, K).
+    """
+    pooled = {
+        (layers, statistics): torch.cat(
+            [pool(b["speech_states"], speech.n_states(b["n_samples"]), layers, statistics) for b in batches]
+        )
+        .double()
+        .numpy()
+        for layers, statistics in itertools.product(options.layers, options.statistics)
+    }
+    names = np.array(speakers)
+    folds = speaker_groups(
+        sorted(set(speakers)), min(options.inner_folds, len(set(speakers))), n_dev=0, seed=seed
+    )
+    held_out = [np.isin(names, fold.test) for fold in folds]
+    results: list[tuple[float, Choice, np.ndarray]] = []
+    for (layers, statistics), features in pooled.items():
+        for kernel in options.kernels:
+            scores = {penalty: np.zeros((len(targets), n_classes)) for penalty in options.penalties}
+            for test in held_out:
+                z, mean, std = _standardise(features[~test])
+                gram = _kernel(z, z, kernel, options.rbf_scale)
+                across = _kernel((features[test] - mean) / std, z, kernel, options.rbf_scale)
+                for penalty in options.penalties:
+                    scores[penalty][test] = across @ _solve(gram, targets[~test], penalty, n_classes)
+            for penalty, values in scores.items():
+                found = float(ua(confusion(targets, values.argmax(axis=1), n_classes)))
+                results.append((found, Choice(layers, statistics, kernel, penalty), values))
+    # Equal scores go to the stronger penalty: the simpler function.
+    best_ua, choice, out_of_fold = max(results, key=lambda r: (r[0], r[1].penalty))
+    scale = 1.0 / fit_temperature(out_of_fold, targets)
+
+    z, mean, std = _standardise(pooled[choice.layers, choice.statistics])
+    dual = _solve(_kernel(z, z, choice.kernel, options.rbf_scale), targets, choice.penalty, n_classes)
+    probe = Probe(speech, choice, options.rbf_scale, len(z), n_classes)
+    probe.mean.copy_(torch.from_numpy(mean))
+    probe.std.copy_(torch.from_numpy(std))
+    probe.scale.fill_(scale)
+    if choice.kernel == "linear":
+        probe.anchors.copy_(torch.from_numpy(dual.T @ z))  # (K, D): the primal weights
+        probe.offset.copy_(torch.from_numpy(dual.sum(axis=0)))
+    else:
+        probe.anchors.copy_(torch.from_numpy(z))
+        probe.dual.copy_(torch.from_numpy(dual))
+    logits = out_of_fold * scale
+    log_probs = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+    report = {
+        "layers": list(choice.layers),
+        "statistics": choice.statistics,
+        "kernel": choice.kernel,
+        "penalty": choice.penalty,
+        "inner_ua": best_ua,
+    }
+    return probe.eval(), report, log_probs
+
+
+def read_probe_options(table: Mapping[str, Any]) -> tuple[ProbeOptions, SpeechOptions]:
+    """The options of a recipe's [model] table with kind = "probe"."""
+    options = from_table(ProbeOptions, table, "model")
+    return options, from_table(SpeechOptions, options.speech, "model.speech")
+
+
+def _standardise(features: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    mean, std = features.mean(axis=0), features.std(axis=0) + EPSILON
+    return (features - mean) / std, mean, std
+
+
+def _kernel(a: np.ndarray, b: np.ndarray, kernel: str, rbf_scale: float) -> np.ndarray:
+    """Both kernels are near 1 for an utterance with itself, so one grid of penalties serves both."""
+    n_features = a.shape[1]
+    if kernel == "linear":
+        return np.asarray(a @ b.T / n_features + 1.0)  # + 1: the intercept, lightly penalised
+    distances = (a**2).sum(1)[:, None] + (b**2).sum(1)[None] - 2 * a @ b.T
+    return np.asarray(np.exp(-rbf_scale * np.maximum(distances, 0) / n_features))
+
+
+def _solve(gram: np.ndarray, targets: np.ndarray, penalty: float, n_classes: int) -> np.ndarray:
+    """Dual weights (N, K) of ridge regression in which every class weighs the same."""
+    weights = (len(targets) / (n_classes * np.maximum(np.bincount(targets, minlength=n_classes), 1)))[targets]
+    one_hot = np.eye(n_classes)[targets] - 1.0 / n_classes
+    return np.linalg.solve(gram + penalty * np.diag(1.0 / weights), one_hot)

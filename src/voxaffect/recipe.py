@@ -1,0 +1,206 @@
+"""A recipe: the one TOML file that says what is trained on what, and how it is judged."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from voxaffect.errors import UsageError
+from voxaffect.labels import FOUR, NAMED_MAPPINGS, check_labels
+from voxaffect.options import from_table, set_key, to_table
+
+SELECTION_MEASURES = ("ua", "wa", "wa+ua", "loss")
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """Which utterances: corpora, where they lie, label set, mapping.
+
+    A corpus lies in the folder of its name under `root`, or where `roots` says (`folder = "my-clips"`); both are
+    taken from the recipe's own folder.
+    Utterances whose mapped label is not in `labels` are left out and counted. `missing_ok` accepts a copy
+    of a corpus that lacks files which its own index lists.
+    """
+
+    corpora: tuple[str, ...]
+    root: str = "."
+    roots: Mapping[str, str] = field(default_factory=dict)
+    labels: tuple[str, ...] = FOUR
+    mapping: str = "none"
+    missing_ok: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.corpora:
+            raise ValueError("corpora is empty; name at least one")
+        for name in self.roots:
+            if name not in self.corpora:
+                raise ValueError(f"roots names {name!r}, which is not in corpora {list(self.corpora)}")
+        if self.mapping not in NAMED_MAPPINGS:
+            raise ValueError(f"unknown mapping {self.mapping!r}; expected one of {sorted(NAMED_MAPPINGS)}")
+        object.__setattr__(self, "labels", check_labels(self.labels))
+
+
+@dataclass(frozen=True)
+class ProtocolOptions:
+    """Which speakers train, select and test. Every fold is speaker-disjoint by construction.
+
+    `folds`: `leave-one-speaker-out`, `speaker-groups` (`groups` of them), `leave-one-session-out`,
+    `all-speakers` (no test speakers: the final model), a published set of folds such as `ravdess-emobox`,
+    or the path of a CSV with the columns speaker,fold. `dev_speakers` are drawn anew for each seed from those
+    that do not test. `seeds`: the whole protocol runs once for each.
+    """
+
+    folds: str = "leave-one-speaker-out"
+    groups: int = 5
+    dev_speakers: int = 2
+    seeds: tuple[int, ...] = (1,)
+
+    def __post_init__(self) -> None:
+        if self.dev_speakers < 1:
+            raise ValueError("dev_speakers must be at least 1: selection never uses test speakers")
+        if not self.seeds or len(set(self.seeds)) != len(self.seeds):
+            raise ValueError(f"seeds must be distinct and at least one, got {list(self.seeds)}")
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """AdamW with linear warm-up and cosine decay, stopped early on the dev speakers alone.
+
+    `select_by` is the dev measure whose best epoch is kept; training ends after `patience` epochs without gain,
+    not counting the first `min_epochs`. `class_weights` weighs the cross-entropy by inverse class frequency;
+    `balance` = "corpus" draws every corpus and class equally often instead.
+    """
+
+    epochs: int = 30
+    batch_size: int = 32
+    learning_rate: float = 1e-3
+    encoder_learning_rate: float = 1e-5
+    weight_decay: float = 1e-2
+    warmup: float = 0.1
+    schedule: str = "cosine"
+    patience: int = 8
+    min_epochs: int = 6
+    label_smoothing: float = 0.0
+    class_weights: bool = False
+    balance: str = "none"
+    gradient_clip: float = 1.0
+    average_last: float = 0.0
+    """Decay of an exponential moving average of the weights, which is then what is judged and kept; 0: none."""
+    select_by: str = "ua"
+
+    def __post_init__(self) -> None:
+        if self.select_by not in SELECTION_MEASURES:
+            raise ValueError(
+                f"unknown select_by {self.select_by!r}; expected one of {list(SELECTION_MEASURES)}"
+            )
+        if self.schedule not in ("cosine", "constant"):
+            raise ValueError(f"unknown schedule {self.schedule!r}; expected 'cosine' or 'constant'")
+        if self.balance not in ("none", "corpus"):
+            raise ValueError(f"unknown balance {self.balance!r}; expected 'none' or 'corpus'")
+        if self.epochs < 1 or self.batch_size < 1 or self.patience < 1:
+            raise ValueError("epochs, batch_size and patience must be at least 1")
+        if not 0 <= self.average_last < 1:
+            raise ValueError(f"average_last must be in [0, 1), got {self.average_last}")
+
+
+@dataclass(frozen=True)
+class AugmentationOptions:
+    """Changes to training audio; dev and test audio is never touched.
+
+    `copies` altered copies of each training utterance are made once: speed in `speed` (0.9, 1.1: a tenth slower
+    or faster, pitch with it), with probability `noise` white to brown noise at an SNR from `noise_snr` (dB), with
+    probability `filter` a random gentle equaliser or the telephone band, level changed by up to `gain` dB. Each
+    epoch draws one copy or the original and masks up to `time_mask` frames and `frequency_mask` bins, twice
+    (SpecAugment, Park et al., Interspeech 2019). `mixup` is the Beta parameter of mixup (Zhang et al., ICLR 2018).
+    """
+
+    copies: int = 0
+    speed: tuple[float, float] = (1.0, 1.0)
+    noise: float = 0.0
+    noise_snr: tuple[float, float] = (5.0, 30.0)
+    filter: float = 0.0
+    gain: float = 0.0
+    time_mask: int = 0
+    frequency_mask: int = 0
+    mixup: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.copies < 0 or not 0 < self.speed[0] <= self.speed[1]:
+            raise ValueError(
+                "copies must not be negative and speed must be (slowest, fastest), both positive"
+            )
+
+
+@dataclass(frozen=True)
+class CardOptions:
+    """What the exported model says of itself: name, version, licence, and the file with its card's prose."""
+
+    name: str = ""
+    version: str = "0"
+    licence: str = "unknown"
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A whole recipe. `model` and `features` are read by the modules that own them."""
+
+    name: str
+    data: DataOptions
+    protocol: ProtocolOptions = field(default_factory=ProtocolOptions)
+    features: Mapping[str, Any] = field(default_factory=dict)
+    model: Mapping[str, Any] = field(default_factory=dict)
+    training: TrainingOptions = field(default_factory=TrainingOptions)
+    augmentation: AugmentationOptions = field(default_factory=AugmentationOptions)
+    card: CardOptions = field(default_factory=CardOptions)
+    title: str = ""
+    folder: str = "."
+
+    def resolve(self, path: str) -> Path:
+        """`path` of the recipe, relative paths taken from the recipe's own folder."""
+        return Path(self.folder) / path
+
+    @property
+    def digest(self) -> str:
+        """sha256 over everything that decides the result; the folder it lies in and the title do not."""
+        table = {
+            key: value for key, value in to_table(self).items() if key not in ("folder", "title", "card")
+        }
+        return hashlib.sha256(json.dumps(table, sort_keys=True).encode()).hexdigest()
+
+
+def read_recipe(path: str | Path, assignments: Sequence[str] = ()) -> Recipe:
+    """The recipe in the TOML file `path`, changed by `assignments` such as `training.epochs=3`.
+
+    Raises:
+        UsageError: `recipe_missing`, `recipe_syntax`, or what `voxaffect.options.from_table` finds.
+    """
+    path = Path(path)
+    try:
+        table: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UsageError("recipe_missing", f"no recipe at {path}", hint="recipes end in .toml") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError("recipe_syntax", f"{path} is not TOML: {error}") from error
+    for assignment in assignments:
+        set_key(table, assignment)
+    if "folder" in table:
+        raise UsageError("unknown_key", f"unknown key 'folder' in {path}; it is where the recipe lies")
+    return from_table(Recipe, {**table, "folder": str(path.parent)}, path.stem)
+
+
+def recipe_to_json(recipe: Recipe) -> str:
+    """The resolved recipe as JSON text, as run folders keep it."""
+    return json.dumps({**to_table(recipe), "digest": recipe.digest}, indent=2, sort_keys=True) + "\n"
+
+
+def recipe_from_json(text: str) -> Recipe:
+    """The recipe that `recipe_to_json` wrote."""
+    table = json.loads(text)
+    table.pop("digest", None)
+    return from_table(Recipe, table, "recipe")

@@ -1,0 +1,244 @@
+"""Short-time power spectra, mel filters and the cosine transform: the arithmetic under the features.
+
+Everything is NumPy and single precision. Frames are cut, tapered and transformed in blocks that stay in a
+core's cache, so that the memory beside the answer is about a megabyte, whatever the recording's length.
+
+No matrix product here has more than 2^18 multiplications: beyond that OpenBLAS splits it over all cores,
+and on a busy machine its threads then wait for each other many times longer than the work takes (measured on
+two busy cores: 311 ms in place of 6).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+SAMPLE_RATE = 16_000
+"""Hz: the one rate at which features are made."""
+HOP_LENGTH = 160
+"""Samples from frame to frame: 10 ms."""
+TAPERS = ("hamming", "hann")
+"""Shapes of the analysis window."""
+
+Floats = NDArray[np.float32]
+MelScale = Literal["htk", "slaney"]
+Precision = Literal["single", "mixed", "double"]
+
+_BLOCK_FRAMES = 32
+_LARGEST_PRODUCT = 2**18
+
+
+@dataclass(frozen=True, slots=True)
+class Stft:
+    """A short-time Fourier transform: `length` samples under a `taper`, zeros up to `n_fft`, every 10 ms."""
+
+    n_fft: int
+    taper: str
+    length: int
+
+    def __post_init__(self) -> None:
+        if self.taper not in TAPERS:
+            raise ValueError(f"unknown taper {self.taper!r}; expected one of {list(TAPERS)}")
+        if self.n_fft < 2 or self.n_fft % 2:
+            raise ValueError(f"n_fft must be even and positive, got {self.n_fft}")
+        if not 0 < self.length <= self.n_fft:
+            raise ValueError(f"a taper of {self.length} samples does not fit an FFT of {self.n_fft}")
+
+    @property
+    def n_bins(self) -> int:
+        """Frequency bins from 0 Hz to the Nyquist frequency, both included."""
+        return self.n_fft // 2 + 1
+
+
+def power_blocks(
+    signal: Floats, stft: Stft, n_frames: int, *, precision: Precision = "single"
+) -> Iterator[tuple[slice, Floats]]:
+    """Yield the power spectrum |X|^2 of `signal` block by block: (which frames, (B, S) float32).
+
+    Bin k is in column `bin_columns(stft)[k]`; columns rise in frequency, but for a shuffle among neighbours.
+    The next block overwrites the array. Of the two sums below, both are `single` precision, or both `double`, or
+    the inner one is double (`mixed`).
+
+    Frame t is centred on sample 160 t. Beyond its ends the signal (N,), contiguous in memory, goes on as its
+    mirror image (the end sample is not doubled), as often as it takes: every length has an answer.
+
+    Source: J. Cooley and J. Tukey, 1965, one step of theirs. With n = M n1 + n2, k = k1 + P k2, P M = n_fft,
+    X[k] = sum over n2 of exp(-2 pi i n2 k / n_fft) (sum over n1 of x[n] exp(-2 pi i n1 k1 / P)).
+    Both sums are matrix products, at which a core is so fast that at these sizes they take 50 to 80 % of the
+    time of NumPy's FFT. As x is real, k1 from 0 to P / 2 finds of each bin itself or its mirror image.
+    """
+    inner = _inner_product(stft, precision != "single")  # (2 K, R)
+    outer = _outer_product(stft, precision == "double")  # (K, 2 M, 2 M)
+    taper = _taper(stft.taper, stft.length, precision != "single")
+    n_rows, n_kept, m = inner.shape[1], len(outer), outer.shape[1] // 2
+    # Where samples lie in the FFT frame changes the phase alone: they go first, the zeros after them.
+    frames = np.zeros((_BLOCK_FRAMES, n_rows * m), inner.dtype)
+    partial = np.empty((_BLOCK_FRAMES, 2 * n_kept, m), inner.dtype)
+    spectrum = np.empty((_BLOCK_FRAMES, n_kept, 2 * m), outer.dtype)
+    power = np.empty((_BLOCK_FRAMES, m, n_kept), np.float32)
+    reach = stft.n_fft // 2 - (stft.n_fft - stft.length) // 2  # samples under the taper before the centre
+    for first in range(0, n_frames, _BLOCK_FRAMES):
+        n = min(_BLOCK_FRAMES, n_frames - first)
+        start = first * HOP_LENGTH - reach
+        stretch = _mirrored(signal, start, start + (n - 1) * HOP_LENGTH + stft.length)
+        # Overlapping rows over the same memory; unlike as_strided, this constructor checks the bounds.
+        rows: Floats = np.ndarray((n, stft.length), np.float32, stretch, 0, (HOP_LENGTH * 4, 4))
+        np.multiply(rows, taper, out=frames[:n, : stft.length])
+        # For each k1: M real parts, then M imaginary parts.
+        np.matmul(inner, frames[:n].reshape(n, n_rows, m), out=partial[:n])
+        parts = partial[:n].astype(outer.dtype, copy=False).reshape(n, n_kept, 2 * m).transpose(1, 0, 2)
+        np.matmul(parts, outer, out=spectrum[:n].transpose(1, 0, 2))
+        squares = np.square(spectrum[:n], out=spectrum[:n])
+        by_frequency = power[:n].transpose(0, 2, 1)
+        np.add(squares[..., :m], squares[..., m:], out=by_frequency, casting="same_kind")
+        yield slice(first, first + n), power[:n].reshape(n, -1)
+
+
+@lru_cache(maxsize=8)
+def bin_columns(stft: Stft) -> NDArray[np.intp]:
+    """The column of each bin, from 0 Hz to the Nyquist frequency, in what `power_blocks` yields: (F,)."""
+    found = _found_bins(stft.n_fft).T.ravel()
+    bins, columns = np.unique(np.minimum(found, stft.n_fft - found), return_index=True)  # |X[-k]| = |X[k]|
+    assert len(bins) == stft.n_bins
+    columns.flags.writeable = False
+    return columns
+
+
+def write_mel_bands(power: Floats, stft: Stft, n_mels: int, scale: MelScale, out: Floats) -> None:
+    """Write the power in mel bands of a block that `power_blocks` yielded, (B, n_mels), to `out`."""
+    for columns, bands, weights in _mel_parts(stft, n_mels, scale):
+        np.matmul(power[:, columns], weights, out=out[:, bands])
+
+
+def cosine_transform(rows: Floats, n_out: int) -> Floats:
+    """The first `n_out` coefficients of each row's orthonormal DCT-II: (T, n_out) of (T, n)."""
+    basis = _cosines(rows.shape[1], n_out)
+    transformed = np.empty((len(rows), n_out), np.float32)
+    for first in range(0, len(rows), _BLOCK_FRAMES):
+        block = slice(first, first + _BLOCK_FRAMES)
+        np.matmul(rows[block], basis, out=transformed[block])
+    return transformed
+
+
+def taper_sum(stft: Stft) -> float:
+    """The sum of the analysis window: a sine of amplitude 1 has half of it as its magnitude."""
+    return float(_taper(stft.taper, stft.length, True).sum())
+
+
+@lru_cache(maxsize=16)
+def mel_filters(n_fft: int, n_mels: int, scale: MelScale) -> Floats:
+    """Triangular mel filters from 0 Hz to 8 kHz, each of unit area over the frequency in Hz (Slaney's way).
+
+    Shape: (F, n_mels) float32, read-only.
+    Source: M. Slaney, Auditory Toolbox, 1998 (normalisation; the `slaney` scale, linear below 1 kHz,
+    logarithmic above); S. Young et al., The HTK Book (the `htk` scale, 2595 log10(1 + f / 700)).
+    """
+    nyquist = SAMPLE_RATE / 2
+    edges = _hertz(np.linspace(0.0, _mel(nyquist, scale), n_mels + 2), scale)
+    bins = np.linspace(0.0, nyquist, n_fft // 2 + 1)[:, None]
+    low, centre, high = edges[:-2], edges[1:-1], edges[2:]
+    triangles = np.minimum((bins - low) / (centre - low), (high - bins) / (high - centre))
+    return _read_only(np.maximum(0.0, triangles) * (2.0 / (high - low)))
+
+
+@lru_cache(maxsize=8)
+def _cosines(n_in: int, n_out: int) -> Floats:
+    angles = np.pi / n_in * np.outer(np.arange(n_in) + 0.5, np.arange(n_out))
+    basis = np.sqrt(2.0 / n_in) * np.cos(angles)
+    basis[:, 0] = np.sqrt(1.0 / n_in)
+    return _read_only(basis)
+
+
+@lru_cache(maxsize=8)
+def _mel_parts(stft: Stft, n_mels: int, scale: MelScale) -> tuple[tuple[slice, slice, Floats], ...]:
+    """`mel_filters` for what `power_blocks` yields, a few bands at a time, without most of the zeros.
+
+    Each is (columns, bands, weights); as many as it takes to keep each product below the largest.
+    """
+    filters = np.zeros((_found_bins(stft.n_fft).size, n_mels), np.float32)
+    filters[bin_columns(stft)] = mel_filters(stft.n_fft, n_mels, scale)
+    for n_parts in range(4, n_mels + 1, 4):
+        parts = []
+        for first, last in pairwise(i * n_mels // n_parts for i in range(n_parts + 1)):
+            used = np.flatnonzero(filters[:, first:last].any(axis=1))
+            columns = slice(int(used[0]), int(used[-1]) + 1)
+            parts.append((columns, slice(first, last), np.ascontiguousarray(filters[columns, first:last])))
+        if all(weights.size * _BLOCK_FRAMES <= _LARGEST_PRODUCT for _, _, weights in parts):
+            break
+    return tuple(parts)
+
+
+def _found_bins(n_fft: int) -> NDArray[np.intp]:
+    """The bins k1 + P k2 that the transform finds: (K, M), each row in the order of their frequencies.
+
+    P is the divisor of `n_fft` that balances the two products, the first of which is of real numbers.
+    """
+    divisors = [p for p in range(1, n_fft + 1) if n_fft % p == 0]
+    p = min(divisors, key=lambda p: abs(p * p - 2 * n_fft))
+    found = np.arange(p // 2 + 1)[:, None] + p * np.arange(n_fft // p)
+    return np.take_along_axis(found, np.argsort(np.minimum(found, n_fft - found), axis=1), axis=1)
+
+
+@lru_cache(maxsize=8)
+def _inner_product(stft: Stft, double: bool) -> NDArray[Any]:
+    """The matrix of the sum over n1: (2 K, R), for each k1 a row of cosines and one of sines."""
+    n_kept, m = _found_bins(stft.n_fft).shape
+    n1 = np.arange(-(-stft.length // m))  # the R rows that hold samples; the rest of the frame is zero
+    angle = -2.0 * np.pi * m / stft.n_fft * np.outer(np.arange(n_kept), n1)
+    matrix = np.stack([np.cos(angle), np.sin(angle)], axis=1).reshape(2 * n_kept, len(n1))
+    return _read_only(matrix, double)
+
+
+@lru_cache(maxsize=8)
+def _outer_product(stft: Stft, double: bool) -> NDArray[Any]:
+    """The matrices of the sum over n2, one for each k1: (K, 2 M, 2 M), real parts before imaginary parts."""
+    found = _found_bins(stft.n_fft)  # (K, M)
+    angle = -2.0 * np.pi / stft.n_fft * (np.arange(found.shape[1])[:, None] * found[:, None, :])  # (K, M, M)
+    cosine, sine = np.cos(angle), np.sin(angle)
+    return _read_only(np.block([[cosine, sine], [-sine, cosine]]), double)
+
+
+def _mirrored(signal: Floats, start: int, stop: int) -> Floats:
+    """Samples `start` to `stop` of the signal continued by reflection; a view where none is needed."""
+    last = len(signal) - 1
+    if start >= 0 and stop <= last + 1:
+        return signal[start:stop]
+    if last == 0:
+        return np.full(stop - start, signal[0], np.float32)  # the mirror image of one sample is that sample
+    index = np.arange(start, stop) % (2 * last)
+    return signal[np.minimum(index, 2 * last - index)]
+
+
+@lru_cache(maxsize=16)
+def _taper(name: str, length: int, double: bool) -> NDArray[Any]:
+    """The periodic window, as for spectral analysis: its period is `length`, not `length - 1`."""
+    constant = {"hamming": 0.54, "hann": 0.5}[name]
+    values = constant - (1.0 - constant) * np.cos(2.0 * np.pi * np.arange(length) / length)
+    return _read_only(values, double)
+
+
+def _mel(hertz: float, scale: MelScale) -> float:
+    if scale == "htk":
+        return float(2595.0 * np.log10(1.0 + hertz / 700.0))
+    return (
+        hertz * 3.0 / 200.0 if hertz < 1000.0 else float(15.0 + 27.0 * np.log(hertz / 1000.0) / np.log(6.4))
+    )
+
+
+def _hertz(mel: NDArray[np.float64], scale: MelScale) -> NDArray[np.float64]:
+    if scale == "htk":
+        return 700.0 * (10.0 ** (mel / 2595.0) - 1.0)
+    return np.where(mel < 15.0, mel * 200.0 / 3.0, 1000.0 * np.exp((mel - 15.0) * np.log(6.4) / 27.0))
+
+
+def _read_only(values: NDArray[np.float64], double: bool = False) -> NDArray[Any]:
+    """The table, locked: were it changed, every later call that finds it in the cache would be wrong."""
+    table = values.astype(np.float64 if double else np.float32)
+    table.flags.writeable = False
+    return table

@@ -1,0 +1,213 @@
+"""How the branches' states become one vector and logits: the paper's wiring, and ours for any length.
+
+Source: H. Zou et al., "Speech Emotion Recognition with Co-Attention based Multi-level Acoustic Information",
+ICASSP 2022.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from voxaffect.encoders.alexnet import AlexNetOptions
+from voxaffect.encoders.masking import is_tracing, masked_mean, masked_softmax, split_heads
+from voxaffect.encoders.vit import VitOptions
+from voxaffect.errors import UsageError
+from voxaffect.model_options import ModelOptions, SpectrogramOptions
+
+PUBLISHED_FRAMES = 300
+"""Frames of a published segment: 3 s."""
+
+
+class PublishedWiring(nn.Module):
+    """The paper's table: flattened BiLSTM, a ReLU weight (no softmax) for each speech state, three layers.
+
+    wav2vec2 gives 149 states for 3 s, `n_states`; Whisper in its place gives 150.
+
+    With a branch off, its vector is left out; without both spectrogram and MFCC the speech states are
+    averaged.
+    """
+
+    def __init__(
+        self,
+        options: ModelOptions,
+        spectrogram: int | None,
+        mfcc: int | None,
+        speech: int | None,
+        n_states: int = 0,
+    ) -> None:
+        super().__init__()
+        width, dropout, self.n_states = options.width, options.dropout, n_states
+        self.spectrogram = self.mfcc = self.attention = self.speech = None
+        if isinstance(options.spectrogram, AlexNetOptions):
+            spectrogram = 9216
+        if spectrogram is not None:
+            self.spectrogram = _layer(spectrogram, width, dropout)
+        self.n_steps = 0
+        if mfcc is not None and options.mfcc is not None:
+            self.n_steps = -(-PUBLISHED_FRAMES // options.mfcc.stack)
+            self.mfcc = _layer(self.n_steps * mfcc, width, dropout)
+        n_queries = (spectrogram is not None) + (mfcc is not None)
+        if speech is not None:
+            if n_queries:
+                self.attention = _layer(n_queries * width, n_states, dropout)
+            self.speech = _layer(speech, width, dropout)
+        n_vectors = n_queries + (speech is not None)
+        self.fusion = nn.Sequential(_layer(n_vectors * width, width, dropout), _layer(width, width, dropout))
+        self.head = nn.Linear(width, options.n_classes)
+
+    def forward(
+        self,
+        spectrogram: tuple[Tensor, Tensor] | None,
+        mfcc: tuple[Tensor, Tensor] | None,
+        speech: tuple[Tensor, Tensor] | None,
+    ) -> Tensor:
+        """Each branch is its states and mask, the spectrogram's a single state; returns (B, width)."""
+        vectors: list[Tensor] = []
+        if self.spectrogram is not None and spectrogram is not None:
+            vectors.append(self.spectrogram(spectrogram[0].squeeze(1)))
+        if self.mfcc is not None and mfcc is not None:
+            _check_length("MFCC states", mfcc[0].shape[1], self.n_steps)
+            vectors.append(self.mfcc(mfcc[0].flatten(1)))
+        if self.speech is not None and speech is not None:
+            states = speech[0]
+            if self.attention is not None:
+                _check_length("speech states", states.shape[1], self.n_states)
+                weights = self.attention(torch.cat(vectors, dim=1))  # (B, 149)
+                vector = (weights.unsqueeze(1) @ states).squeeze(1)
+            else:
+                vector = states.mean(1)
+            vectors.append(self.speech(vector))
+        fused: Tensor = self.fusion(torch.cat(vectors, dim=1))
+        return fused
+
+
+class NativeWiring(nn.Module):
+    """Masked pooling of each branch; spectrogram and MFCC attend over the speech states that exist.
+
+    The speech vector joins what the co-attention reads with attentive statistics (mean and standard
+    deviation), so that the speech branch is strong on its own; without the other two a learned query takes
+    their place.
+    """
+
+    def __init__(
+        self, options: ModelOptions, spectrogram: int | None, mfcc: int | None, speech: int | None
+    ) -> None:
+        super().__init__()
+        width, dropout = options.width, options.dropout
+        self.pools, self.vectors = nn.ModuleDict(), nn.ModuleDict()
+        n_queries = 0
+        for name, dim in (("spectrogram", spectrogram), ("mfcc", mfcc)):
+            if dim is not None:
+                n_queries += 1
+                single = name == "spectrogram" and pools_itself(options.spectrogram)
+                statistics = options.pooling == "attentive-statistics" and not single
+                self.pools[name] = AttentiveStatistics(dim) if statistics else MeanPooling()
+                self.vectors[name] = _normed_layer(2 * dim if statistics else dim, width, dropout)
+        if speech is not None:
+            self.pools["speech"] = AttentiveStatistics(speech)
+            self.co_attention = MaskedCoAttention(n_queries * width, speech, options.heads, width)
+            self.vectors["speech"] = _normed_layer(2 * speech + width, width, dropout)
+        n_vectors = n_queries + (speech is not None)
+        self.fusion = nn.Sequential(_layer(n_vectors * width, width, dropout), nn.Dropout(dropout))
+        self.head = nn.Linear(width, options.n_classes)
+
+    def forward(
+        self,
+        spectrogram: tuple[Tensor, Tensor] | None,
+        mfcc: tuple[Tensor, Tensor] | None,
+        speech: tuple[Tensor, Tensor] | None,
+    ) -> Tensor:
+        """Each branch is its states and mask; returns (B, width)."""
+        vectors: list[Tensor] = []
+        for name, branch in (("spectrogram", spectrogram), ("mfcc", mfcc)):
+            if branch is not None:
+                vectors.append(self.vectors[name](self.pools[name](*branch)))
+        if speech is not None:
+            query = torch.cat(vectors, dim=1) if vectors else None
+            read = self.co_attention(query, *speech)
+            vectors.append(self.vectors["speech"](torch.cat([self.pools["speech"](*speech), read], dim=1)))
+        fused: Tensor = self.fusion(torch.cat(vectors, dim=1))
+        return fused
+
+
+class MaskedCoAttention(nn.Module):
+    """`heads` queries from the other branches' vectors read the speech states by softmax: -> (B, width).
+
+    Keys are the states themselves after one projection; each head reads its own share of the width.
+    """
+
+    def __init__(self, query_dim: int, speech_dim: int, heads: int, width: int) -> None:
+        super().__init__()
+        if width % heads:
+            raise UsageError("bad_option", f"model width {width} is no multiple of its {heads} heads")
+        self.heads, self.scale = heads, (width // heads) ** -0.5
+        self.query = nn.Linear(query_dim, width) if query_dim else None
+        self.learned = None if query_dim else nn.Parameter(torch.randn(1, width) * 0.02)
+        self.norm = nn.LayerNorm(speech_dim)
+        self.key, self.value = nn.Linear(speech_dim, width), nn.Linear(speech_dim, width)
+
+    def forward(self, query: Tensor | None, states: Tensor, mask: Tensor) -> Tensor:
+        """`query` (B, Q), or None where a learned one serves; `states` (B, T, D); `mask` (B, T)."""
+        if self.query is not None:
+            queries = self.query(query)
+        else:
+            assert self.learned is not None
+            queries = self.learned.expand(states.shape[0], -1)
+        states = self.norm(states)
+        q = split_heads(queries.unsqueeze(1), self.heads)  # (B, heads, 1, d)
+        k, v = (
+            split_heads(layer(states), self.heads) for layer in (self.key, self.value)
+        )  # (B, heads, T, d)
+        weights = masked_softmax(q @ k.transpose(2, 3) * self.scale, mask[:, None, None, :])
+        return (weights @ v).flatten(1)
+
+
+class AttentiveStatistics(nn.Module):
+    """Mean and standard deviation over the states that exist, weighted by a small network: (B, T, D) to (B,
+    2 D).
+
+    Source: K. Okabe et al., "Attentive Statistics Pooling for Deep Speaker Embedding", Interspeech 2018.
+    """
+
+    def __init__(self, dim: int, hidden: int = 64) -> None:
+        super().__init__()
+        self.score = nn.Sequential(nn.Linear(dim, hidden), nn.Tanh(), nn.Linear(hidden, 1))
+
+    def forward(self, states: Tensor, mask: Tensor) -> Tensor:
+        """Padding changes nothing; one state alone has the standard deviation 0.001 (the square root's
+        floor).
+        """
+        weights = masked_softmax(self.score(states).squeeze(2), mask).unsqueeze(1)  # (B, 1, T)
+        mean = (weights @ states).squeeze(1)
+        centred = states - mean.unsqueeze(1)
+        variance = (weights @ centred.square()).squeeze(1)
+        return torch.cat([mean, torch.sqrt(variance + 1e-6)], dim=1)
+
+
+class MeanPooling(nn.Module):
+    """Mean over the states that exist: (B, T, D) to (B, D)."""
+
+    def forward(self, states: Tensor, mask: Tensor) -> Tensor:
+        """Shape: (B, T, D), (B, T) to (B, D)."""
+        return masked_mean(states, mask)
+
+
+def pools_itself(options: SpectrogramOptions | None) -> bool:
+    """Whether the spectrogram's vector is the transformer's class token, whatever the model's pooling."""
+    return isinstance(options, VitOptions) and options.pooling == "cls"
+
+
+def _check_length(what: str, given: int, expected: int) -> None:
+    if not is_tracing() and given != expected:
+        raise ValueError(
+            f"published wiring takes {expected} {what} (segments of 3 s), got {given}; use native wiring"
+        )
+
+
+def _layer(n_in: int, n_out: int, dropout: float) -> nn.Sequential:
+    return nn.Sequential(nn.Dropout(dropout), nn.Linear(n_in, n_out), nn.ReLU())
+
+
+def _normed_layer(n_in: int, n_out: int, dropout: float) -> nn.Sequential:
+    return nn.Sequential(nn.LayerNorm(n_in), *_layer(n_in, n_out, dropout))
