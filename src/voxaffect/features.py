@@ -33,7 +33,6 @@ from voxaffect.spectral import (
     HOP_LENGTH,
     SAMPLE_RATE,
     Floats,
-    Precision,
     Stft,
     bin_columns,
     cosine_transform,
@@ -228,7 +227,8 @@ def _spectra(signal: Floats, options: FeatureOptions, spectrogram: bool, mfcc: b
     for stft in dict.fromkeys(stfts):
         levels_here = levels if stft == options.spectrogram_stft else None
         bands_here = bands if stft == options.mfcc_stft else None
-        for frames, power in power_blocks(signal, stft, n, precision=_precision(options, stft)):
+        # In single precision, bins 80 dB below the peak err by up to 5e-3 dB; cepstra average that out.
+        for frames, power in power_blocks(signal, stft, n, double=relative and levels_here is not None):
             if levels_here is not None:
                 np.take(power, lowest, axis=1, out=levels_here[frames], mode="clip")  # "raise" would buffer
                 if relative:
@@ -269,17 +269,6 @@ def _cepstra(bands: Floats, options: FeatureOptions) -> Floats:
     mfcc = cosine_transform(bands, N_MFCC)
     mfcc[:, :1] += level * np.float32(np.sqrt(options.n_mels))
     return mfcc
-
-
-def _precision(options: FeatureOptions, stft: Stft) -> Precision:
-    """What keeps `published` within 1e-3 of librosa, which transforms in double precision.
-
-    In single precision, bins 80 dB below the peak err by up to 5e-3 dB and cepstra, into which they are
-    averaged, by up to 1.2e-3. No listener and no model hears that: `native` goes without.
-    """
-    if options.reference == "full_scale":
-        return "single"
-    return "double" if stft == options.spectrogram_stft else "mixed"
 
 
 def _per_full_scale(stft: Stft) -> np.float32:

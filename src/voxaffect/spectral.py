@@ -28,7 +28,6 @@ TAPERS = ("hamming", "hann")
 
 Floats = NDArray[np.float32]
 MelScale = Literal["htk", "slaney"]
-Precision = Literal["single", "mixed", "double"]
 
 _BLOCK_FRAMES = 32
 _LARGEST_PRODUCT = 2**18
@@ -57,13 +56,12 @@ class Stft:
 
 
 def power_blocks(
-    signal: Floats, stft: Stft, n_frames: int, *, precision: Precision = "single"
+    signal: Floats, stft: Stft, n_frames: int, *, double: bool = False
 ) -> Iterator[tuple[slice, Floats]]:
     """Yield the power spectrum |X|^2 of `signal` block by block: (which frames, (B, S) float32).
 
     Bin k is in column `bin_columns(stft)[k]`; columns rise in frequency, but for a shuffle among neighbours.
-    The next block overwrites the array. Of the two sums below, both are `single` precision, or both `double`, or
-    the inner one is double (`mixed`).
+    With `double` the transform is done in float64 and then rounded. The next block overwrites the array.
 
     Frame t is centred on sample 160 t. Beyond its ends the signal (N,), contiguous in memory, goes on as its
     mirror image (the end sample is not doubled), as often as it takes: every length has an answer.
@@ -71,16 +69,19 @@ def power_blocks(
     Source: J. Cooley and J. Tukey, 1965, one step of theirs. With n = M n1 + n2, k = k1 + P k2, P M = n_fft,
     X[k] = sum over n2 of exp(-2 pi i n2 k / n_fft) (sum over n1 of x[n] exp(-2 pi i n1 k1 / P)).
     Both sums are matrix products, at which a core is so fast that at these sizes they take 50 to 80 % of the
-    time of NumPy's FFT. As x is real, k1 from 0 to P / 2 finds of each bin itself or its mirror image.
+    time of NumPy's FFT. As x is real, k1 from 0 to P / 2 finds of each bin itself or its mirror image. The inner
+    sum is over half of its terms: with x[n1] + x[n1 + P / 2] for an even k1, and with their difference for an odd one.
     """
-    inner = _inner_product(stft, precision != "single")  # (2 K, R)
-    outer = _outer_product(stft, precision == "double")  # (K, 2 M, 2 M)
-    taper = _taper(stft.taper, stft.length, precision != "single")
-    n_rows, n_kept, m = inner.shape[1], len(outer), outer.shape[1] // 2
+    precision = np.float64 if double else np.float32
+    taper = _taper(stft.taper, stft.length, double)
+    inner, outer = _inner_product(stft, double), _outer_product(stft, double)  # (2 K, P / 2), (K, 2 M, 2 M)
+    half, n_kept, m = inner.shape[1], len(outer), outer.shape[1] // 2
+    n_even = 2 * (half // 2 + 1)  # rows of the even k1: 0, 2, .. up to P / 2
     # Where samples lie in the FFT frame changes the phase alone: they go first, the zeros after them.
-    frames = np.zeros((_BLOCK_FRAMES, n_rows * m), inner.dtype)
-    partial = np.empty((_BLOCK_FRAMES, 2 * n_kept, m), inner.dtype)
-    spectrum = np.empty((_BLOCK_FRAMES, n_kept, 2 * m), outer.dtype)
+    frames = np.zeros((_BLOCK_FRAMES, stft.n_fft), precision)
+    halves = np.empty((2, _BLOCK_FRAMES, half, m), precision)
+    partial = np.empty((_BLOCK_FRAMES, 2 * n_kept, m), precision)
+    spectrum = np.empty((_BLOCK_FRAMES, n_kept, 2 * m), precision)
     power = np.empty((_BLOCK_FRAMES, m, n_kept), np.float32)
     reach = stft.n_fft // 2 - (stft.n_fft - stft.length) // 2  # samples under the taper before the centre
     for first in range(0, n_frames, _BLOCK_FRAMES):
@@ -91,8 +92,10 @@ def power_blocks(
         rows: Floats = np.ndarray((n, stft.length), np.float32, stretch, 0, (HOP_LENGTH * 4, 4))
         np.multiply(rows, taper, out=frames[:n, : stft.length])
         # For each k1: M real parts, then M imaginary parts.
-        np.matmul(inner, frames[:n].reshape(n, n_rows, m), out=partial[:n])
-        parts = partial[:n].astype(outer.dtype, copy=False).reshape(n, n_kept, 2 * m).transpose(1, 0, 2)
+        early, late = frames[:n].reshape(n, 2, half, m).transpose(1, 0, 2, 3)
+        np.matmul(inner[:n_even], np.add(early, late, out=halves[0, :n]), out=partial[:n, :n_even])
+        np.matmul(inner[n_even:], np.subtract(early, late, out=halves[1, :n]), out=partial[:n, n_even:])
+        parts = partial[:n].reshape(n, n_kept, 2 * m).transpose(1, 0, 2)
         np.matmul(parts, outer, out=spectrum[:n].transpose(1, 0, 2))
         squares = np.square(spectrum[:n], out=spectrum[:n])
         by_frequency = power[:n].transpose(0, 2, 1)
@@ -177,22 +180,21 @@ def _mel_parts(stft: Stft, n_mels: int, scale: MelScale) -> tuple[tuple[slice, s
 def _found_bins(n_fft: int) -> NDArray[np.intp]:
     """The bins k1 + P k2 that the transform finds: (K, M), each row in the order of their frequencies.
 
-    P is the divisor of `n_fft` that balances the two products, the first of which is of real numbers.
+    P is the even divisor of `n_fft` that balances the two products, the first of which is of real numbers.
     """
-    divisors = [p for p in range(1, n_fft + 1) if n_fft % p == 0]
-    p = min(divisors, key=lambda p: abs(p * p - 2 * n_fft))
-    found = np.arange(p // 2 + 1)[:, None] + p * np.arange(n_fft // p)
+    p = min((p for p in range(2, n_fft + 1, 2) if n_fft % p == 0), key=lambda p: abs(p * p - 2 * n_fft))
+    k1 = np.concatenate([np.arange(0, p // 2 + 1, 2), np.arange(1, p // 2 + 1, 2)])  # even ones first
+    found = k1[:, None] + p * np.arange(n_fft // p)
     return np.take_along_axis(found, np.argsort(np.minimum(found, n_fft - found), axis=1), axis=1)
 
 
 @lru_cache(maxsize=8)
 def _inner_product(stft: Stft, double: bool) -> NDArray[Any]:
-    """The matrix of the sum over n1: (2 K, R), for each k1 a row of cosines and one of sines."""
-    n_kept, m = _found_bins(stft.n_fft).shape
-    n1 = np.arange(-(-stft.length // m))  # the R rows that hold samples; the rest of the frame is zero
-    angle = -2.0 * np.pi * m / stft.n_fft * np.outer(np.arange(n_kept), n1)
-    matrix = np.stack([np.cos(angle), np.sin(angle)], axis=1).reshape(2 * n_kept, len(n1))
-    return _read_only(matrix, double)
+    """The matrix of the sum over n1: (2 K, P / 2), for each k1 a row of cosines and one of sines."""
+    p = stft.n_fft // _found_bins(stft.n_fft).shape[1]
+    k1 = _found_bins(stft.n_fft).min(axis=1)
+    angle = -2.0 * np.pi / p * np.outer(k1, np.arange(p // 2))
+    return _read_only(np.stack([np.cos(angle), np.sin(angle)], axis=1).reshape(2 * len(k1), p // 2), double)
 
 
 @lru_cache(maxsize=8)
