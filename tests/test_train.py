@@ -97,6 +97,20 @@ def test_the_kept_epoch_is_the_best_on_the_dev_speakers(finished: tuple[Path, An
         assert scores.index(max(scores)) + 1 == report["best_epoch"]
 
 
+def test_two_folds_side_by_side_give_the_same_numbers(
+    corpus: Path, finished: tuple[Path, Any], tmp_path: Path
+) -> None:
+    trained(tiny(corpus), tmp_path / "run", jobs=2)
+    for name in ("predictions.csv", "metrics.jsonl"):
+        assert (tmp_path / "run" / name).read_bytes() == (finished[0] / name).read_bytes()
+
+
+def test_a_fold_that_fails_in_its_own_process_is_told_here(corpus: Path, tmp_path: Path) -> None:
+    recipe = tiny(corpus, "training.learning_rate=nan", "training.batch_size=64")
+    with pytest.raises(ResourceError, match="not finite for the dev speakers"):
+        trained(recipe, tmp_path / "run", jobs=2)
+
+
 class Killed(BaseException):
     """Stands for a kill at this very point."""
 

@@ -97,9 +97,17 @@ class Probe(nn.Module):
         """The features that the encoder wants."""
         return self.speech.inputs
 
+    @property
+    def speech_layers(self) -> tuple[int, ...]:
+        """The states that it reads; an export runs the encoder no deeper."""
+        return self.choice.layers
+
     def forward(self, inputs: dict[str, Tensor]) -> Tensor:
         """Logits (B, K) of a padded batch, or of cached `speech_states`."""
-        states = inputs["speech_states"] if "speech_states" in inputs else self.speech.states(inputs)
+        if "speech_states" in inputs:
+            states = inputs["speech_states"]
+        else:
+            states = self.speech.states(inputs, tuple(range(max(self.choice.layers) + 1)))
         counts = self.speech.n_states(inputs["n_samples"])
         features = pool(states, counts, self.choice.layers, self.choice.statistics)
         z = (features - self.mean) / self.std  # (B, D)

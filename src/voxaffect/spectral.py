@@ -69,17 +69,18 @@ def power_blocks(
     Source: J. Cooley and J. Tukey, 1965, one step of theirs. With n = M n1 + n2, k = k1 + P k2, P M = n_fft,
     X[k] = sum over n2 of exp(-2 pi i n2 k / n_fft) (sum over n1 of x[n] exp(-2 pi i n1 k1 / P)).
     Both sums are matrix products, at which a core is so fast that at these sizes they take 50 to 80 % of the
-    time of NumPy's FFT. As x is real, k1 from 0 to P / 2 finds of each bin itself or its mirror image. The inner
-    sum is over half of its terms: with x[n1] + x[n1 + P / 2] for an even k1, and with their difference for an odd one.
+    time of NumPy's FFT. As x is real, k1 from 0 to P / 2 finds of each bin itself or its mirror image. A long
+    inner sum is halved first: x[n1] + x[n1 + P / 2] is what an even k1 needs, their difference an odd one.
     """
     precision = np.float64 if double else np.float32
     taper = _taper(stft.taper, stft.length, double)
-    inner, outer = _inner_product(stft, double), _outer_product(stft, double)  # (2 K, P / 2), (K, 2 M, 2 M)
-    half, n_kept, m = inner.shape[1], len(outer), outer.shape[1] // 2
-    n_even = 2 * (half // 2 + 1)  # rows of the even k1: 0, 2, .. up to P / 2
+    inner, outer = _inner_product(stft, double), _outer_product(stft, double)  # (2 K, R), (K, 2 M, 2 M)
+    n_rows, n_kept, m = inner.shape[1], len(outer), outer.shape[1] // 2
+    halved = _is_halved(stft)
+    n_even = 2 * (n_rows // 2 + 1)  # rows of `inner` of the even k1, where they are told apart
     # Where samples lie in the FFT frame changes the phase alone: they go first, the zeros after them.
-    frames = np.zeros((_BLOCK_FRAMES, stft.n_fft), precision)
-    halves = np.empty((2, _BLOCK_FRAMES, half, m), precision)
+    frames = np.zeros((_BLOCK_FRAMES, 1 + halved, n_rows, m), precision)
+    halves = np.empty((2, _BLOCK_FRAMES, n_rows, m), precision)
     partial = np.empty((_BLOCK_FRAMES, 2 * n_kept, m), precision)
     spectrum = np.empty((_BLOCK_FRAMES, n_kept, 2 * m), precision)
     power = np.empty((_BLOCK_FRAMES, m, n_kept), np.float32)
@@ -90,11 +91,14 @@ def power_blocks(
         stretch = _mirrored(signal, start, start + (n - 1) * HOP_LENGTH + stft.length)
         # Overlapping rows over the same memory; unlike as_strided, this constructor checks the bounds.
         rows: Floats = np.ndarray((n, stft.length), np.float32, stretch, 0, (HOP_LENGTH * 4, 4))
-        np.multiply(rows, taper, out=frames[:n, : stft.length])
+        np.multiply(rows, taper, out=frames.reshape(_BLOCK_FRAMES, -1)[:n, : stft.length])
         # For each k1: M real parts, then M imaginary parts.
-        early, late = frames[:n].reshape(n, 2, half, m).transpose(1, 0, 2, 3)
-        np.matmul(inner[:n_even], np.add(early, late, out=halves[0, :n]), out=partial[:n, :n_even])
-        np.matmul(inner[n_even:], np.subtract(early, late, out=halves[1, :n]), out=partial[:n, n_even:])
+        if halved:
+            early, late = frames[:n, 0], frames[:n, 1]
+            np.matmul(inner[:n_even], np.add(early, late, out=halves[0, :n]), out=partial[:n, :n_even])
+            np.matmul(inner[n_even:], np.subtract(early, late, out=halves[1, :n]), out=partial[:n, n_even:])
+        else:
+            np.matmul(inner, frames[:n, 0], out=partial[:n])
         parts = partial[:n].reshape(n, n_kept, 2 * m).transpose(1, 0, 2)
         np.matmul(parts, outer, out=spectrum[:n].transpose(1, 0, 2))
         squares = np.square(spectrum[:n], out=spectrum[:n])
@@ -177,6 +181,14 @@ def _mel_parts(stft: Stft, n_mels: int, scale: MelScale) -> tuple[tuple[slice, s
     return tuple(parts)
 
 
+def _is_halved(stft: Stft) -> bool:
+    """Whether the inner sum is halved: from 1024 samples on.
+
+    It costs a tenth more time, and lowers the largest error of cepstra from 1.2e-3 to 0.9e-3.
+    """
+    return stft.n_fft >= 1024
+
+
 def _found_bins(n_fft: int) -> NDArray[np.intp]:
     """The bins k1 + P k2 that the transform finds: (K, M), each row in the order of their frequencies.
 
@@ -190,11 +202,14 @@ def _found_bins(n_fft: int) -> NDArray[np.intp]:
 
 @lru_cache(maxsize=8)
 def _inner_product(stft: Stft, double: bool) -> NDArray[Any]:
-    """The matrix of the sum over n1: (2 K, P / 2), for each k1 a row of cosines and one of sines."""
-    p = stft.n_fft // _found_bins(stft.n_fft).shape[1]
-    k1 = _found_bins(stft.n_fft).min(axis=1)
-    angle = -2.0 * np.pi / p * np.outer(k1, np.arange(p // 2))
-    return _read_only(np.stack([np.cos(angle), np.sin(angle)], axis=1).reshape(2 * len(k1), p // 2), double)
+    """The matrix of the sum over n1: (2 K, R), for each k1 a row of cosines and one of sines."""
+    found = _found_bins(stft.n_fft)  # (K, M)
+    m = found.shape[1]
+    p = stft.n_fft // m
+    k1 = found.min(axis=1)
+    n_rows = p // 2 if _is_halved(stft) else -(-stft.length // m)  # n1 that hold samples; the rest is zero
+    angle = -2.0 * np.pi / p * np.outer(k1, np.arange(n_rows))
+    return _read_only(np.stack([np.cos(angle), np.sin(angle)], axis=1).reshape(2 * len(k1), n_rows), double)
 
 
 @lru_cache(maxsize=8)

@@ -23,6 +23,7 @@ from voxaffect.evaluation import Evaluation, evaluate
 from voxaffect.examples import ExampleStore
 from voxaffect.feature_options import FeatureOptions
 from voxaffect.labels import NAMED_MAPPINGS
+from voxaffect.parallel import Progress, run_parts
 from voxaffect.plots import confusion_figure, save, training_figure
 from voxaffect.predictions import Predictions, concat, read_csv, write_csv
 from voxaffect.recipe import Recipe
@@ -56,9 +57,12 @@ def train(
     resume: bool = False,
     device: str = "auto",
     cache_folder: Path | None = None,
+    jobs: int = 1,
     quiet: bool = False,
 ) -> Evaluation | None:
     """Train everything that `recipe` asks for into the folder `run`; the evaluation, or None without test speakers.
+
+    `jobs` parts are trained side by side on the CPU, each with one thread; a single job uses all threads.
 
     Raises:
         UsageError: a wrong recipe, an occupied folder, training packages not installed.
@@ -71,22 +75,26 @@ def train(
     table = read_table(recipe)
     parts = plan(recipe, table)
     where = _device(device)
+    if jobs > 1:
+        _use_one_thread(where)
     folder.start(recipe, resume=resume)
     with folder.lock():
         write_json(folder.path / "folds.json", [{"seed": p.seed, **asdict(p.fold)} for p in parts])
         store = _prepare(recipe, table, cache_folder, quiet)
-        unfinished = [
-            part for part in parts if not (folder.part(part.seed, part.fold.name) / "done.json").is_file()
-        ]
+        unfinished = [part for part in parts if not (_place(folder, part) / "done.json").is_file()]
         epochs = recipe.training.epochs if recipe.model.get("kind", "coattention") == "coattention" else 1
         with tqdm(
             total=len(unfinished) * epochs, unit="epoch", disable=_silent(quiet), desc=recipe.name
         ) as bar:
-            for part in unfinished:
-                bar.set_postfix_str(part.name)
-                before = bar.n
-                _train_part(recipe, part, store, folder, where, bar)
-                bar.update(before + epochs - bar.n)  # an early stop counts as done
+
+            def progress(steps: int, text: str) -> None:
+                bar.update(steps)
+                bar.set_postfix_str(text)
+
+            def work(part: Part, progress: Progress) -> None:
+                _train_part(recipe, part, store, folder, where, epochs, progress)
+
+            run_parts(unfinished, work, jobs, progress)
         return _collect(recipe, parts, folder)
 
 
@@ -148,7 +156,7 @@ def _frozen_encoder(recipe: Recipe) -> tuple[SpeechEncoder | None, tuple[str, ..
         return SpeechEncoder(speech).eval(), ()
     model = build_model(recipe)
     encoder = getattr(model, "speech", None)
-    if isinstance(encoder, SpeechEncoder) and encoder.options.frozen:
+    if isinstance(encoder, SpeechEncoder) and encoder.cacheable:
         return encoder.eval(), tuple(name for name in model.inputs if name not in encoder.inputs)
     return None, model.inputs
 
@@ -176,10 +184,16 @@ def build_model(recipe: Recipe) -> Any:
 
 
 def _train_part(
-    recipe: Recipe, part: Part, store: ExampleStore, folder: RunFolder, device: str, bar: tqdm[Any]
+    recipe: Recipe,
+    part: Part,
+    store: ExampleStore,
+    folder: RunFolder,
+    device: str,
+    epochs: int,
+    progress: Progress,
 ) -> None:
     started = time.monotonic()
-    place = folder.part(part.seed, part.fold.name)
+    place = _place(folder, part)
     place.mkdir(parents=True, exist_ok=True)
     train_rows, dev_rows, test_rows = (
         _rows(store.table, s) for s in (part.fold.train, part.fold.dev, part.fold.test)
@@ -190,7 +204,7 @@ def _train_part(
         )
     else:
         model, report, dev_log_probs, history = _fit_gradient(
-            recipe, part, store, train_rows, dev_rows, place, device, bar
+            recipe, part, store, train_rows, dev_rows, place, device, progress
         )
     from voxaffect.fit import log_probabilities
 
@@ -201,6 +215,7 @@ def _train_part(
     _write_history(place, part, history)
     report |= {"seconds": round(time.monotonic() - started, 1), "train_utterances": len(train_rows)}
     write_json(place / "done.json", report)
+    progress(epochs - len(history), part.name)  # an early stop counts as done
     (place / "checkpoint.pt").unlink(missing_ok=True)
 
 
@@ -212,7 +227,7 @@ def _fit_gradient(
     dev_rows: list[int],
     place: Path,
     device: str,
-    bar: tqdm[Any],
+    progress: Progress,
 ) -> tuple[nn.Module, dict[str, Any], np.ndarray, list[dict[str, float]]]:
     import torch
 
@@ -226,8 +241,7 @@ def _fit_gradient(
     model.fit_normalisation(to_tensors([store.training_item(key, rng) for key in batch]) for batch in batches)
 
     def on_epoch(history: Sequence[dict[str, float]]) -> None:
-        bar.update(1)
-        bar.set_postfix_str(f"{part.name}: dev UA {history[-1]['dev_ua']:.3f}")
+        progress(1, f"{part.name}: dev UA {history[-1]['dev_ua']:.3f}")
         _write_history(place, part, history)
 
     fitted = fit(
@@ -272,7 +286,7 @@ def _fit_probe(
 
 def _collect(recipe: Recipe, parts: Sequence[Part], folder: RunFolder) -> Evaluation | None:
     """Gather the finished parts into the run's own files."""
-    places = [folder.part(part.seed, part.fold.name) for part in parts]
+    places = [_place(folder, part) for part in parts]
     history = [
         json.loads(line) for place in places for line in (place / "metrics.jsonl").read_text().splitlines()
     ]
@@ -294,6 +308,20 @@ def _collect(recipe: Recipe, parts: Sequence[Part], folder: RunFolder) -> Evalua
     panel = (recipe.title or recipe.name, evaluation.confusion)
     save(confusion_figure([panel], evaluation.labels), folder.path / "confusion.png")
     return evaluation
+
+
+def _place(folder: RunFolder, part: Part) -> Path:
+    return folder.part(part.seed, part.fold.name)
+
+
+def _use_one_thread(device: str) -> None:
+    """Make this process fit for forking: no thread pool of torch's, no watcher thread of tqdm's."""
+    import torch
+
+    if device != "cpu":
+        raise UsageError("bad_value", f"--jobs is for the CPU, not for {device}", hint="leave --jobs out")
+    torch.set_num_threads(1)
+    tqdm.monitor_interval = 0
 
 
 def _write_history(place: Path, part: Part, history: Sequence[dict[str, float]]) -> None:

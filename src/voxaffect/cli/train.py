@@ -27,6 +27,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="folder for what frozen encoders computed; $VOXAFFECT_CACHE or the user's cache folder if not given",
     )
     parser.add_argument("--no-cache", action="store_true", help="keep nothing for the next run")
+    parser.add_argument(
+        "--jobs",
+        type=int,
+        default=1,
+        metavar="N",
+        help="train N folds side by side on the CPU, one thread each",
+    )
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
 
 
@@ -40,7 +47,13 @@ def run(args: argparse.Namespace) -> int:
     recipe = read_recipe(args.recipe, args.assignments)
     cache = None if args.no_cache else args.cache or default_cache_folder()
     evaluation = train(
-        recipe, args.output, resume=args.resume, device=args.device, cache_folder=cache, quiet=args.quiet
+        recipe,
+        args.output,
+        resume=args.resume,
+        device=args.device,
+        cache_folder=cache,
+        jobs=args.jobs,
+        quiet=args.quiet,
     )
     if evaluation is None:
         print(f"{recipe.name}: trained on all speakers; no test speakers, so no figures")

@@ -1,0 +1,184 @@
+"""The closed-form probe: against scikit-learn, cached against computed, and its own export."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from voxaffect.errors import UsageError
+from voxaffect.feature_options import NATIVE
+from voxaffect.features import collate, extract
+
+torch = pytest.importorskip("torch", reason="needs the extra `train`")
+transformers = pytest.importorskip("transformers", reason="needs the extra `train`")
+
+from voxaffect.encoders.speech import SpeechEncoder, SpeechOptions  # noqa: E402
+from voxaffect.probe import Choice, ProbeOptions, fit_probe, pool, read_probe_options, squared_distances  # noqa: E402
+
+K = 3
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny Whisper encoder of random weights."""
+    from transformers import WhisperConfig
+    from transformers.models.whisper.modeling_whisper import WhisperEncoder
+
+    torch.manual_seed(0)
+    config = WhisperConfig(
+        d_model=16,
+        encoder_layers=2,
+        encoder_attention_heads=2,
+        encoder_ffn_dim=32,
+        num_mel_bins=80,
+        max_source_positions=1500,
+    )
+    folder = tmp_path_factory.mktemp("whisper")
+    WhisperEncoder(config).save_pretrained(folder)
+    return folder
+
+
+def dataset(n_speakers: int = 6, clips: int = 6) -> tuple[list[dict[str, np.ndarray]], np.ndarray, list[str]]:
+    """Tones: pitch tells the class, noise differs."""
+    rng = np.random.default_rng(0)
+    items, targets, speakers = [], [], []
+    for speaker in range(n_speakers):
+        for clip in range(clips):
+            k = clip % K
+            n = 4800 + 160 * clip
+            wave = 0.2 * np.sin(
+                2 * np.pi * (150 * 2**k) * np.arange(n) / 16_000
+            ) + 0.02 * rng.standard_normal(n)
+            features = extract(wave.astype(np.float32), NATIVE, ("log_mel",))
+            items.append({**features, "n_samples": np.array(n, np.int64)})
+            targets.append(k)
+            speakers.append(f"x/{speaker}")
+    return items, np.array(targets), speakers
+
+
+def cached_batches(encoder: SpeechEncoder, items: list[dict[str, np.ndarray]]) -> list[dict[str, Any]]:
+    from voxaffect.fit import to_tensors
+
+    stored = [{"speech_states": encoder.numpy_states(i), "n_samples": i["n_samples"]} for i in items]
+    return [to_tensors(stored[:20]), to_tensors(stored[20:])]
+
+
+def options(**changes: Any) -> ProbeOptions:
+    return ProbeOptions(**{"layers": ((1,), (0, 2)), "penalties": (0.03, 0.3), "inner_folds": 3, **changes})
+
+
+@pytest.mark.parametrize("kernel", ["linear", "rbf"])
+@pytest.mark.parametrize("statistics", ["mean", "mean+std"])
+def test_a_probe_learns_and_computes_what_it_was_fitted_on(
+    checkpoint: Path, kernel: str, statistics: str
+) -> None:
+    encoder = SpeechEncoder(SpeechOptions(str(checkpoint))).eval()
+    items, targets, speakers = dataset()
+    batches = cached_batches(encoder, items)
+    settings = options(kernels=(kernel,), statistics=(statistics,))
+    probe, report, log_probs = fit_probe(encoder, settings, batches, targets, speakers, K, seed=1)
+    assert report["kernel"] == kernel
+    assert report["inner_ua"] == pytest.approx(1.0)
+    np.testing.assert_allclose(np.exp(log_probs).sum(axis=1), 1.0, atol=1e-9)
+    with torch.inference_mode():
+        from_states = torch.cat([probe(batch) for batch in batches])
+        collated = {k: torch.from_numpy(v) for k, v in collate(items).items()}
+        from_audio = probe(collated)
+    assert (from_states.argmax(1).numpy() == targets).all()
+    # Cached states are float16: logits may differ by what that rounding moves them.
+    torch.testing.assert_close(from_audio, from_states, atol=0.05 * float(probe.scale), rtol=0)
+
+
+@pytest.mark.parametrize("kernel", ["linear", "rbf"])
+def test_the_ridge_solution_is_that_of_scikit_learn(checkpoint: Path, kernel: str) -> None:
+    from sklearn.kernel_ridge import KernelRidge
+
+    encoder = SpeechEncoder(SpeechOptions(str(checkpoint))).eval()
+    items, targets, speakers = dataset()
+    batches = cached_batches(encoder, items)
+    settings = options(layers=((1,),), kernels=(kernel,), statistics=("mean",), penalties=(0.3,))
+    probe, _, _ = fit_probe(encoder, settings, batches, targets, speakers, K, seed=1)
+    features = torch.cat(
+        [pool(b["speech_states"], encoder.n_states(b["n_samples"]), (1,), "mean") for b in batches]
+    )
+    x = features.double().numpy()
+    z = (x - x.mean(0)) / (x.std(0) + 1e-6)
+    d = z.shape[1]
+    gram = (
+        z @ z.T / d + 1 if kernel == "linear" else np.exp(-0.5 * np.square(z[:, None] - z[None]).sum(-1) / d)
+    )
+    # Balanced classes: every weight is 1, and scikit-learn's alpha is the penalty.
+    oracle = KernelRidge(alpha=0.3, kernel="precomputed").fit(gram, np.eye(K)[targets] - 1 / K)
+    with torch.inference_mode():
+        scores = torch.cat([probe(b) for b in batches]) / probe.scale
+    np.testing.assert_allclose(scores.numpy(), oracle.predict(gram), atol=1e-4)  # float32 against float64
+
+
+def test_padding_does_not_change_the_answer(checkpoint: Path) -> None:
+    encoder = SpeechEncoder(SpeechOptions(str(checkpoint))).eval()
+    items, targets, speakers = dataset()
+    probe, _, _ = fit_probe(encoder, options(), cached_batches(encoder, items), targets, speakers, K, seed=1)
+    with torch.inference_mode():
+        together = probe({k: torch.from_numpy(v) for k, v in collate(items[:6]).items()})
+        alone = probe({k: torch.from_numpy(v) for k, v in collate(items[:1]).items()})
+    torch.testing.assert_close(together[:1], alone, atol=1e-4, rtol=1e-4)
+
+
+def test_statistics_are_those_of_the_frames_that_exist() -> None:
+    states = torch.randn(2, 3, 7, 4)
+    counts = torch.tensor([7, 4])
+    pooled = pool(states, counts, (0, 2), "mean+std")
+    assert pooled.shape == (2, 16)
+    real = states[1, 2, :4]
+    torch.testing.assert_close(pooled[1, 8:12], real.mean(0))
+    torch.testing.assert_close(pooled[1, 12:], real.std(0, correction=0))
+
+
+def test_squared_distances_are_never_negative() -> None:
+    a = torch.randn(5, 8)
+    distances = squared_distances(a, a)
+    assert (distances >= 0).all()
+    torch.testing.assert_close(distances, torch.cdist(a, a) ** 2, atol=1e-4, rtol=1e-4)
+
+
+def test_a_probe_becomes_a_model_file(checkpoint: Path, tmp_path: Path) -> None:
+    from voxaffect.export import export
+    from voxaffect.modelfile import SCHEMA, read_model
+
+    encoder = SpeechEncoder(SpeechOptions(str(checkpoint))).eval()
+    items, targets, speakers = dataset()
+    probe, _, _ = fit_probe(encoder, options(), cached_batches(encoder, items), targets, speakers, K, seed=1)
+    metadata = {
+        "schema": SCHEMA, "name": "probe", "version": "1", "labels": ["angry", "happy", "sad"], "vote": "majority",
+        "licence": "CC0-1.0", "features": NATIVE.to_dict(), "calibration": {"temperature": 1.0},
+        "uncertain_below": 0.0, "card": "",
+    }  # fmt: skip
+    exported = export([probe], tmp_path / "probe.onnx", metadata=metadata)
+    assert exported.difference <= 1e-5
+    assert read_model(tmp_path / "probe.onnx").inputs == ("log_mel",)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"kernels": ("poly",)}, "unknown kernels 'poly'"),
+        ({"statistics": ("max",)}, "unknown statistics 'max'"),
+        ({"penalties": ()}, "grid is empty"),
+        ({"inner_folds": 1}, "inner_folds is under 2"),
+    ],
+)
+def test_a_wrong_grid_is_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        options(**changes)
+
+
+def test_unknown_keys_of_a_probe_are_named() -> None:
+    with pytest.raises(UsageError, match=r"unknown key 'layer' in \[model\]"):
+        read_probe_options({"kind": "probe", "layer": [1], "speech": {"checkpoint": "x"}})
+
+
+def test_the_choice_is_a_value() -> None:
+    assert Choice((1,), "mean", "rbf", 0.1) == Choice((1,), "mean", "rbf", 0.1)
