@@ -14,7 +14,7 @@ import numpy as np
 
 from voxaffect.augmentation import altered_copy, mask_features
 from voxaffect.cache import ArrayCache, content_key
-from voxaffect.errors import CorpusError
+from voxaffect.errors import CorpusError, UsageError
 from voxaffect.features import HOP_LENGTH, SAMPLE_RATE, FeatureOptions, extract, segments
 from voxaffect.recipe import AugmentationOptions
 from voxaffect.table import Utterance, UtteranceTable
@@ -34,7 +34,8 @@ class ExampleStore:
     """Features of the utterances of a table, by position in the table.
 
     `labels` gives the class numbers. `frozen` is a speech encoder whose states are computed here, once; None where
-    there is none or where it is fine-tuned.
+    there is none or where it is fine-tuned. `teacher` gives training items, and only those, the array `teacher`
+    (T', D) float16: the mean of its `teacher_layers`.
     """
 
     table: UtteranceTable
@@ -44,6 +45,8 @@ class ExampleStore:
     augmentation: AugmentationOptions
     frozen: SpeechEncoder | None
     cache: ArrayCache
+    teacher: SpeechEncoder | None = None
+    teacher_layers: tuple[int, ...] = ()
     seed: int = 0
     _judged: dict[int, list[Item]] = field(default_factory=dict)
     _trained: dict[int, list[list[Item]]] = field(default_factory=dict)
@@ -62,14 +65,12 @@ class ExampleStore:
         """Compute everything for all utterances; `progress` wraps the loop over positions."""
         for index in progress(range(len(self.table))):
             waveform = read_utterance(self.table[index])
-            self._judged[index] = judged = self._segments(waveform)
-            self._trained[index] = [self._whole(waveform) if self._cropped else judged]
+            self._judged[index] = self._segments(waveform)
+            copies = [waveform]
             for copy in range(self.augmentation.copies):
                 rng = np.random.default_rng([self.seed, index, copy])
-                altered = altered_copy(waveform, self.augmentation, rng)
-                self._trained[index].append(
-                    self._whole(altered) if self._cropped else self._segments(altered)
-                )
+                copies.append(altered_copy(waveform, self.augmentation, rng))
+            self._trained[index] = [self._training_items(copy) for copy in copies]
 
     def judged(self, index: int) -> list[Item]:
         """The segments that dev and test answers of utterance `index` are made of, as in prediction."""
@@ -88,6 +89,26 @@ class ExampleStore:
         if self._cropped:
             item = crop(item, self.options.window, rng)
         return mask_features(item, self.augmentation, rng)
+
+    def _training_items(self, waveform: np.ndarray) -> list[Item]:
+        items = self._whole(waveform) if self._cropped else self._segments(waveform)
+        if self.teacher is None:
+            return items
+        if len(items) != 1:
+            raise UsageError("bad_value", "distillation takes whole utterances or random crops of them")
+        return [{**items[0], "teacher": self._taught(self.teacher, waveform)}]
+
+    def _taught(self, teacher: SpeechEncoder, waveform: np.ndarray) -> np.ndarray:
+        layers = ",".join(map(str, self.teacher_layers))
+        key = content_key("teacher/1", teacher.digest, layers, waveform.tobytes())
+
+        def states() -> np.ndarray:
+            item = extract(waveform, self.options, teacher.inputs)
+            every = teacher.numpy_states({**item, "n_samples": np.array(len(waveform), np.int64)})
+            mean = every[:, list(self.teacher_layers)].mean(axis=1, dtype=np.float32)
+            return np.asarray(mean, dtype=np.float16)
+
+        return self.cache.get(key, states)
 
     def _segments(self, waveform: np.ndarray) -> list[Item]:
         return [self._with_states(item) for item in segments(waveform, self.options, self._feature_inputs())]
@@ -118,12 +139,15 @@ def crop(item: Item, window: float, rng: np.random.Generator) -> Item:
     width = round(window * SAMPLE_RATE)
     if n_samples <= width:
         return item
-    start_frame = int(rng.integers(0, (n_samples - width) // HOP_LENGTH + 1))
+    # An even frame: speech states come one to two frames.
+    start_frame = 2 * int(rng.integers(0, (n_samples - width) // (2 * HOP_LENGTH) + 1))
     start = start_frame * HOP_LENGTH
     cut: Item = {"n_samples": np.array(width, np.int64)}
     for name, values in item.items():
         if name == "waveform":
             cut[name] = values[start : start + width]
+        elif name == "teacher":
+            cut[name] = values[start_frame // 2 : (start_frame + width // HOP_LENGTH) // 2]
         elif name == "log_mel":
             cut[name] = values[start_frame : start_frame + width // HOP_LENGTH]
         elif name in ("spectrogram", "mfcc"):

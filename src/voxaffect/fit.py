@@ -11,9 +11,9 @@ import io
 import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -25,8 +25,12 @@ from voxaffect.errors import ArtefactError, ResourceError
 from voxaffect.examples import ExampleStore, Item
 from voxaffect.features import collate
 from voxaffect.metrics import confusion, ua, wa
+from voxaffect.model import CoAttention
 from voxaffect.recipe import TrainingOptions
 from voxaffect.run import write_bytes
+
+if TYPE_CHECKING:
+    from voxaffect.distillation import Distiller
 
 MAX_BAD_STEPS = 5
 """Steps in a row with a loss that is not finite after which training stops as diverged."""
@@ -52,6 +56,7 @@ def fit(
     device: str = "cpu",
     checkpoint: Path | None = None,
     digest: str = "",
+    distiller: Distiller | None = None,
     on_epoch: Callable[[Sequence[dict[str, float]]], None] = lambda history: None,
 ) -> Fitted:
     """Train `model` on positions `train` of `store`, keep the epoch that does best on positions `dev`.
@@ -67,19 +72,23 @@ def fit(
     targets = torch.from_numpy(store.targets)
     keys = store.training_keys(train)
     steps_per_epoch = math.ceil(len(keys) / options.batch_size)
-    optimizer = torch.optim.AdamW(_parameter_groups(model, options), weight_decay=options.weight_decay)
+    groups = _parameter_groups(model, options)
+    objective = _Objective(model, distiller, options, store.augmentation.mixup)
+    if distiller is not None:
+        distiller.to(device)
+        groups.append({"params": list(distiller.parameters()), "lr": options.learning_rate})
+    optimizer = torch.optim.AdamW(groups, weight_decay=options.weight_decay)
     base_rates = [group["lr"] for group in optimizer.param_groups]
-    class_weights = (
-        _class_weights(store.targets[list(train)], len(store.labels)) if options.class_weights else None
-    )
-    if class_weights is not None:
-        class_weights = class_weights.to(device)
+    if options.class_weights:
+        objective.class_weights = _class_weights(store.targets[list(train)], len(store.labels)).to(device)
 
     state = _State.load(checkpoint, digest) if checkpoint is not None else None
     if state is None:
         state = _State(history=[], best={}, average={})
     else:
         model.load_state_dict(state.model, strict=False)
+        if distiller is not None:
+            distiller.load_state_dict(state.distiller)
         optimizer.load_state_dict(state.optimizer)
     bad = 0
 
@@ -99,7 +108,7 @@ def fit(
                 group["lr"] = base * factor
             inputs = to_tensors(items, device)
             try:
-                loss = _loss(model, inputs, y, class_weights, options, store.augmentation.mixup, rng)
+                loss = objective(inputs, y, rng)
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()  # type: ignore[no-untyped-call]
             except torch.OutOfMemoryError as error:
@@ -135,6 +144,7 @@ def fit(
             if _best(state.history, options) == epoch - 1:
                 state.best = _portable(model)
         state.model, state.optimizer = _portable(model), optimizer.state_dict()
+        state.distiller = {} if distiller is None else distiller.state_dict()
         if checkpoint is not None:
             state.save(checkpoint, digest)
         on_epoch(state.history)
@@ -189,6 +199,8 @@ def to_tensors(items: Sequence[Item], device: str = "cpu") -> dict[str, Tensor]:
     batch = {name: torch.from_numpy(values).to(device) for name, values in collate(list(items)).items()}
     if "speech_states" in batch:
         batch["speech_states"] = batch["speech_states"].transpose(1, 2).float()
+    if "teacher" in batch:
+        batch["teacher"] = batch["teacher"].float()
     return batch
 
 
@@ -206,6 +218,7 @@ class _State:
     average: dict[str, Tensor]
     model: dict[str, Tensor] = None  # type: ignore[assignment]
     optimizer: dict[str, Any] = None  # type: ignore[assignment]
+    distiller: dict[str, Tensor] = field(default_factory=dict)
 
     def save(self, path: Path, digest: str) -> None:
         buffer = io.BytesIO()
@@ -236,7 +249,7 @@ class _State:
         return cls(json.loads(stored["history"]), **{k: stored[k] for k in _TENSORS})
 
 
-_TENSORS = ("best", "average", "model", "optimizer")
+_TENSORS = ("best", "average", "model", "optimizer", "distiller")
 
 
 class _Weights:
@@ -338,29 +351,48 @@ def _rate_factor(step: int, total: int, options: TrainingOptions) -> float:
     return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(total - warmup, 1)))
 
 
-def _loss(
-    model: nn.Module,
-    inputs: dict[str, Tensor],
-    y: Tensor,
-    class_weights: Tensor | None,
-    options: TrainingOptions,
-    mixup: float,
-    rng: np.random.Generator,
-) -> Tensor:
-    kwargs: dict[str, Any] = {"weight": class_weights, "label_smoothing": options.label_smoothing}
-    if mixup <= 0 or len(y) < 2:
-        return F.cross_entropy(model(inputs), y, **kwargs)
-    share = float(rng.beta(mixup, mixup))
-    partner = torch.from_numpy(rng.permutation(len(y)))
-    longest = torch.maximum(inputs["n_samples"], inputs["n_samples"][partner])
-    mixed = {
-        name: longest if name == "n_samples" else share * value + (1 - share) * value[partner]
-        for name, value in inputs.items()
-    }
-    logits = model(mixed)
-    return share * F.cross_entropy(logits, y, **kwargs) + (1 - share) * F.cross_entropy(
-        logits, y[partner], **kwargs
-    )
+class _Objective:
+    """The loss of a batch: cross-entropy, mixed up or not, and the distance from the teacher, if there is one."""
+
+    def __init__(
+        self, model: nn.Module, distiller: Distiller | None, options: TrainingOptions, mixup: float
+    ) -> None:
+        self.model, self.distiller, self.options, self.mixup = model, distiller, options, mixup
+        self.class_weights: Tensor | None = None
+        if distiller is not None:
+            from voxaffect.distillation import Student
+
+            assert isinstance(model, CoAttention)
+            self.student = Student(model)
+
+    def __call__(self, inputs: dict[str, Tensor], y: Tensor, rng: np.random.Generator) -> Tensor:
+        if self.mixup <= 0 or len(y) < 2:
+            return self._loss(inputs, [(1.0, y)])
+        share = float(rng.beta(self.mixup, self.mixup))
+        partner = torch.from_numpy(rng.permutation(len(y))).to(y.device)
+        mixed = {
+            name: torch.maximum(value, value[partner])
+            if name == "n_samples"
+            else share * value + (1 - share) * value[partner]
+            for name, value in inputs.items()
+        }
+        return self._loss(mixed, [(share, y), (1 - share, y[partner])])
+
+    def _loss(self, inputs: dict[str, Tensor], truths: list[tuple[float, Tensor]]) -> Tensor:
+        if self.distiller is None:
+            logits, distance = self.model(inputs), None
+        else:
+            logits, *seen = self.student(inputs)
+            distance = self.distiller(*seen, inputs["teacher"])
+        parts = [
+            share
+            * F.cross_entropy(
+                logits, y, weight=self.class_weights, label_smoothing=self.options.label_smoothing
+            )
+            for share, y in truths
+        ]
+        total = torch.stack(parts).sum()
+        return total if distance is None else total + distance
 
 
 def _score(row: dict[str, float], options: TrainingOptions) -> float:

@@ -137,6 +137,20 @@ class AugmentationOptions:
 
 
 @dataclass(frozen=True)
+class DistillationOptions:
+    """A frozen speech encoder that the model learns to predict while it trains, on training audio alone.
+
+    `checkpoint` is a folder or hub name; empty: no teacher. Its states are the mean over `layers`. `frames` and
+    `pooled` weigh the two mean squared errors beside the cross-entropy.
+    """
+
+    checkpoint: str = ""
+    layers: tuple[int, ...] = (2, 3)
+    frames: float = 1.0
+    pooled: float = 1.0
+
+
+@dataclass(frozen=True)
 class CardOptions:
     """What the exported model says of itself: name, version, licence, and the file with its card's prose."""
 
@@ -157,6 +171,7 @@ class Recipe:
     model: Mapping[str, Any] = field(default_factory=dict)
     training: TrainingOptions = field(default_factory=TrainingOptions)
     augmentation: AugmentationOptions = field(default_factory=AugmentationOptions)
+    distillation: DistillationOptions = field(default_factory=DistillationOptions)
     card: CardOptions = field(default_factory=CardOptions)
     title: str = ""
     folder: str = "."

@@ -135,6 +135,8 @@ def _prepare(recipe: Recipe, table: UtteranceTable, cache_folder: Path | None, q
         recipe.augmentation,
         frozen,
         cache,
+        teacher=_teacher(recipe),
+        teacher_layers=recipe.distillation.layers,
         seed=recipe.protocol.seeds[0],
     )
 
@@ -161,13 +163,26 @@ def _frozen_encoder(recipe: Recipe) -> tuple[SpeechEncoder | None, tuple[str, ..
     return None, model.inputs
 
 
+def _teacher(recipe: Recipe) -> SpeechEncoder | None:
+    if not recipe.distillation.checkpoint:
+        return None
+    from voxaffect.encoders.speech import SpeechEncoder, SpeechOptions
+
+    return SpeechEncoder(SpeechOptions(_local(recipe, recipe.distillation.checkpoint))).eval()
+
+
 def located(recipe: Recipe) -> dict[str, Any]:
     """The [model] table with the checkpoint's folder, where it is one, taken from the recipe's folder."""
     table = dict(recipe.model)
     speech = dict(table.get("speech") or {})
-    if "checkpoint" in speech and recipe.resolve(speech["checkpoint"]).is_dir():
-        table["speech"] = {**speech, "checkpoint": str(recipe.resolve(speech["checkpoint"]))}
+    if "checkpoint" in speech:
+        table["speech"] = {**speech, "checkpoint": _local(recipe, speech["checkpoint"])}
     return table
+
+
+def _local(recipe: Recipe, checkpoint: str) -> str:
+    folder = recipe.resolve(checkpoint)
+    return str(folder) if folder.is_dir() else checkpoint
 
 
 def build_model(recipe: Recipe) -> Any:
@@ -240,6 +255,14 @@ def _fit_gradient(
     batches = [keys[start : start + 64] for start in range(0, len(keys), 64)]
     model.fit_normalisation(to_tensors([store.training_item(key, rng) for key in batch]) for batch in batches)
 
+    distiller = None
+    if store.teacher is not None:
+        from voxaffect.distillation import Distiller
+
+        distiller = Distiller(model, store.teacher.dim, recipe.distillation)
+        tensors = (to_tensors([store.training_item(key, rng) for key in batch]) for batch in batches)
+        distiller.fit((t["teacher"], store.teacher.n_states(t["n_samples"])) for t in tensors)
+
     def on_epoch(history: Sequence[dict[str, float]]) -> None:
         progress(1, f"{part.name}: dev UA {history[-1]['dev_ua']:.3f}")
         _write_history(place, part, history)
@@ -254,6 +277,7 @@ def _fit_gradient(
         device=device,
         checkpoint=place / "checkpoint.pt",
         digest=f"{recipe.digest}/{part.seed}/{part.fold.name}",
+        distiller=distiller,
         on_epoch=on_epoch,
     )
     model.save(place / "model")
