@@ -123,8 +123,8 @@ def test_a_header_without_samples_and_text_are_named_with_their_reason(tree: tup
     write_audio(first, seconds=0.0)
     last.write_text("<html>404</html>")
     assert check(name, built.root).unreadable == (
-        f"{first.name} has a header but no samples",
-        f"{last.name} is not readable as audio",
+        f"{first.name} holds no audio (a header without samples)",
+        f"{last.name} is not audio (it is an HTML page)",
     )
 
 
@@ -209,7 +209,7 @@ def test_missing_listed_files_are_counted_and_the_first_ten_named(tmp_path: Path
     report = check("folder", tmp_path)
     assert len(report.missing) == 12
     text = report.text()
-    assert "listed, but not there: 12" in text and "00.wav cannot be opened: No such file" in text
+    assert "listed, but not there: 12" in text and "there is no file 00.wav" in text
     assert "09.wav" in text and "10.wav" not in text and "… and 2 more" in text
     assert report.exit_code() == ExitCode.NOTHING_USABLE
     assert report.exit_code(allow_missing=True) == ExitCode.OK
@@ -355,7 +355,7 @@ def test_a_container_that_libsndfile_cannot_read_has_a_header_too(tmp_path: Path
 def test_a_playlist_is_not_audio_and_opens_no_other_file(tmp_path: Path) -> None:
     other = write_audio(tmp_path / "other.wav")
     text = f"ffconcat version 1.0\nfile '{other.name}'\n"
-    with pytest.raises(AudioError, match=r"not_audio: list\.wav is not readable as audio"):
+    with pytest.raises(AudioError, match=r"not_audio: list\.wav is not audio \(it is a playlist\)"):
         audio_header(write_text(tmp_path / "list.wav", text))
 
 

@@ -65,7 +65,7 @@ def test_a_sentence_that_no_label_lists_is_extra_and_a_label_without_sentence_mi
     (sentences / "Ses01F_impro01_F000.wav").rename(sentences / "Ses01F_impro01_F999.wav")
     report = check("iemocap", tmp_path)
     assert [Path(name).stem for name in report.extra] == ["Ses01F_impro01_F999"]
-    assert report.missing == ("Ses01F_impro01_F000.wav cannot be opened: No such file or directory",)
+    assert report.missing == ("there is no file Ses01F_impro01_F000.wav (No such file or directory)",)
 
 
 @pytest.mark.parametrize(

@@ -65,12 +65,12 @@ class ExampleStore:
         """Compute everything for all utterances; `progress` wraps the loop over positions."""
         for index in progress(range(len(self.table))):
             waveform = read_utterance(self.table[index])
-            self._judged[index] = self._segments(waveform)
-            copies = [waveform]
+            self._judged[index] = judged = self._segments(waveform)
+            self._trained[index] = [self._training_items(waveform, None if self._cropped else judged)]
             for copy in range(self.augmentation.copies):
                 rng = np.random.default_rng([self.seed, index, copy])
-                copies.append(altered_copy(waveform, self.augmentation, rng))
-            self._trained[index] = [self._training_items(copy) for copy in copies]
+                altered = altered_copy(waveform, self.augmentation, rng)
+                self._trained[index].append(self._training_items(altered))
 
     def judged(self, index: int) -> list[Item]:
         """The segments that dev and test answers of utterance `index` are made of, as in prediction."""
@@ -90,8 +90,9 @@ class ExampleStore:
             item = crop(item, self.options.window, rng)
         return mask_features(item, self.augmentation, rng)
 
-    def _training_items(self, waveform: np.ndarray) -> list[Item]:
-        items = self._whole(waveform) if self._cropped else self._segments(waveform)
+    def _training_items(self, waveform: np.ndarray, segments: list[Item] | None = None) -> list[Item]:
+        """What training draws from: whole utterances where it crops, else `segments` (computed if not given)."""
+        items = self._whole(waveform) if self._cropped else segments or self._segments(waveform)
         if self.teacher is None:
             return items
         if len(items) != 1:
@@ -108,7 +109,10 @@ class ExampleStore:
             mean = every[:, list(self.teacher_layers)].mean(axis=1, dtype=np.float32)
             return np.asarray(mean, dtype=np.float16)
 
-        return self.cache.get(key, states)
+        found = self.cache.get(key, states)
+        # Some encoders give one state less than there are pairs of hops; a gap would be padding taken for a state.
+        missing = -(-(len(waveform) // HOP_LENGTH) // 2) - len(found)
+        return np.concatenate([found, np.repeat(found[-1:], missing, axis=0)]) if missing > 0 else found
 
     def _segments(self, waveform: np.ndarray) -> list[Item]:
         return [self._with_states(item) for item in segments(waveform, self.options, self._feature_inputs())]
@@ -147,7 +151,7 @@ def crop(item: Item, window: float, rng: np.random.Generator) -> Item:
         if name == "waveform":
             cut[name] = values[start : start + width]
         elif name == "teacher":
-            cut[name] = values[start_frame // 2 : (start_frame + width // HOP_LENGTH) // 2]
+            cut[name] = values[start_frame // 2 : (start_frame + width // HOP_LENGTH + 1) // 2]
         elif name == "log_mel":
             cut[name] = values[start_frame : start_frame + width // HOP_LENGTH]
         elif name in ("spectrogram", "mfcc"):

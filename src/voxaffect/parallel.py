@@ -62,12 +62,16 @@ def run_parts(parts: Sequence[P], work: Callable[[P, Progress], None], jobs: int
 def _listen(workers: Sequence[BaseProcess], said: Any, progress: Progress) -> None:
     finished = 0
     while finished < len(workers):
+        # Counted before listening: whoever is gone has said all that it ever will.
+        gone = sum(worker.exitcode is not None for worker in workers)
         try:
             kind, *values = said.get(timeout=POLL_SECONDS)
         except queue.Empty:
             for worker in workers:
                 if worker.exitcode not in (None, 0):
                     raise RuntimeError(f"a worker process died with exit code {worker.exitcode}") from None
+            if gone > finished:
+                raise RuntimeError("a worker process left before its work was done") from None
             continue
         if kind == "progress":
             progress(*values)

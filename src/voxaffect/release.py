@@ -44,13 +44,8 @@ def release(run: Path, output: Path, *, evidence: Path | None = None) -> Exporte
     from voxaffect.model import CoAttention
 
     recipe = RunFolder(run).recipe
-    places = sorted(path.parent for path in run.glob("parts/*/model/model.safetensors"))
-    if not places or len(places) != len(list(run.glob("parts/*/done.json"))):
-        raise ArtefactError(
-            "no_weights",
-            f"{run} holds no finished set of trained weights",
-            hint="finish it: voxaffect train --resume",
-        )
+    folds = _finished_folds(run)
+    places = [RunFolder(run).part(fold["seed"], fold["name"]) / "model" for fold in folds]
     evaluation = None
     if evidence is not None:
         _check_same(recipe, RunFolder(evidence).recipe, evidence)
@@ -61,7 +56,6 @@ def release(run: Path, output: Path, *, evidence: Path | None = None) -> Exporte
     temperature = round(fit_temperature(logits, truth), 4)
     probs = softmax(logits, temperature)
     threshold = certainty_threshold(probs.max(axis=1), probs.argmax(axis=1) == truth, UNCERTAIN_ACCURACY)
-    folds = json.loads((run / "folds.json").read_text(encoding="utf-8"))
     card = _card(recipe, len(places), temperature, threshold, evaluation)
     metadata: dict[str, Any] = {
         "schema": SCHEMA,
@@ -91,6 +85,21 @@ def release(run: Path, output: Path, *, evidence: Path | None = None) -> Exporte
 def dev_predictions(run: Path) -> list[Predictions]:
     """What each part of `run` said of its dev speakers (a speaker may be dev speaker of several folds)."""
     return [read_csv(path) for path in sorted(run.glob("parts/*/dev_predictions.csv"))]
+
+
+def _finished_folds(run: Path) -> list[dict[str, Any]]:
+    """The folds of `run`, in its own order, once every one of them has its trained weights."""
+    file = run / "folds.json"
+    folds: list[dict[str, Any]] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else []
+    places = [RunFolder(run).part(fold["seed"], fold["name"]) for fold in folds]
+    whole = [p for p in places if (p / "done.json").is_file() and (p / "model/model.safetensors").is_file()]
+    if not folds or whole != places:
+        raise ArtefactError(
+            "no_weights",
+            f"{run} holds {len(whole)} of {len(folds)} trained members",
+            hint="finish it with voxaffect train --resume; a probe is no member",
+        )
+    return folds
 
 
 def _check_same(recipe: Recipe, other: Recipe, where: Path) -> None:

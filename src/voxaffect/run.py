@@ -140,7 +140,7 @@ def environment() -> dict[str, Any]:
         "numpy",
         "torch",
         "transformers",
-        "soundfile",
+        "av",
         "soxr",
         "onnxruntime",
         "scikit-learn",

@@ -99,7 +99,7 @@ def check(name: str, root: str | Path, *, progress: Callable[[int, int], None] |
                 headers[path] = audio_header(path)
             except AudioError as error:
                 faulty[path] = error.code
-                (missing if error.code == "file_missing" else unreadable).append(error.message)
+                (missing if error.code == "not_found" else unreadable).append(error.message)
         if path in headers:
             sound.append(utterance)
             conflicts += _beyond_the_end(utterance, headers[path].duration)

@@ -16,7 +16,6 @@ AUDIO_SUFFIXES = frozenset(
 VIDEO_SUFFIXES = frozenset({".mp4", ".avi", ".mov", ".mkv", ".webm", ".mpg", ".mpeg", ".3gp"})
 MEDIA_SUFFIXES = AUDIO_SUFFIXES | VIDEO_SUFFIXES
 
-_SOUNDFILE_MAGIC = (b"RIFF", b"RF64", b"fLaC", b"OggS", b"ID3", b"\xff\xfb", b"\xff\xf3", b"\xff\xf2")
 _BLOCK = 1 << 20  # bytes
 
 
@@ -109,27 +108,28 @@ def read_text(path: Path) -> str:
 
 
 def audio_header(path: Path) -> AudioHeader:
-    """What the header of `path` announces, without decoding its samples.
+    """What the header of `path` announces; only where it announces no length are its samples counted.
 
     Raises:
-        AudioError: `file_missing`, `empty_file` (0 bytes), `no_audio` (a header only), `not_audio`.
+        AudioError: as `voxaffect.audio.open_audio`, `empty_file` and `no_audio` among them.
     """
-    where = str(path)
+    from voxaffect.audio_input import open_input
+    from voxaffect.decoders import open_track
+
+    source = open_input(path)
     try:
-        with path.open("rb") as file:
-            magic = file.read(4)
-    except OSError as error:
-        raise AudioError(
-            "file_missing", f"{path.name} cannot be opened: {error.strerror}", where=where
-        ) from error
-    if not magic:
-        raise AudioError("empty_file", f"{path.name} holds no audio (0 bytes)", where=where)
-    header = _soundfile_header(path) if magic.startswith(_SOUNDFILE_MAGIC) else _av_header(path)
-    if header is None:
-        raise AudioError("not_audio", f"{path.name} is not readable as audio", where=where)
-    if header.duration <= 0:
-        raise AudioError("no_audio", f"{path.name} has a header but no samples", where=where)
-    return header
+        track = open_track(source)
+        try:
+            duration = track.announced
+            if duration is None:
+                duration = sum(len(block) for block in track.blocks(0)) / track.sample_rate
+        finally:
+            track.close()
+    finally:
+        source.close()
+    if duration <= 0:
+        raise AudioError("no_audio", f"{path.name} has a header but no samples", where=str(path))
+    return AudioHeader(track.sample_rate, track.channels, duration)
 
 
 def content_digest(path: Path) -> str:
@@ -146,33 +146,3 @@ def _entries(root: Path) -> list[Path]:
         return sorted((p for p in root.iterdir() if not p.name.startswith(".")), key=lambda p: p.name)
     except OSError as error:
         raise CorpusError("unreadable_folder", f"cannot list {root}: {error.strerror}") from error
-
-
-def _soundfile_header(path: Path) -> AudioHeader | None:
-    import soundfile
-
-    try:
-        info = soundfile.info(str(path))
-    except soundfile.LibsndfileError:
-        return None
-    return AudioHeader(info.samplerate, info.channels, info.frames / info.samplerate)
-
-
-def _av_header(path: Path) -> AudioHeader | None:
-    """For what libsndfile cannot read (m4a, mp4, avi …); with a list of formats, so that no playlist is."""
-    import av
-
-    options = {"format_whitelist": "mov,mp4,m4a,3gp,avi,matroska,webm,mpeg,mpegts,asf,aac,aiff,mp3",
-               "protocol_whitelist": "file"}  # fmt: skip
-    try:
-        with av.open(str(path), options=options) as container:
-            if not container.streams.audio:
-                return None
-            stream = container.streams.audio[0]
-            if stream.duration is not None and stream.time_base is not None:
-                duration = float(stream.duration * stream.time_base)
-            else:
-                duration = (container.duration or 0) / av.time_base
-            return AudioHeader(stream.rate, stream.channels, duration)
-    except (av.FFmpegError, OSError, ValueError):
-        return None

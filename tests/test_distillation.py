@@ -1,0 +1,285 @@
+"""A student that learns to predict its teacher: zero where they agree, blind to padding, exact after a kill."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import training_corpus
+from voxaffect.recipe import DistillationOptions, Recipe, read_recipe
+
+torch = pytest.importorskip("torch", reason="needs the extra `train`")
+pytest.importorskip("transformers", reason="needs the extra `train`")
+torch.set_num_threads(1)
+
+from neural_inputs import batch, save_speech  # noqa: E402
+from voxaffect.distillation import Distiller, Student  # noqa: E402
+from voxaffect.encoders.masking import exists, masked_mean  # noqa: E402
+from voxaffect.encoders.speech import SpeechEncoder, SpeechOptions  # noqa: E402
+from voxaffect.model import CoAttention, ModelOptions  # noqa: E402
+
+D = 16
+WAVEFORM = {"kind": "waveform", "filters": 8, "dim": D, "depth": 1, "dropout": 0.0}
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny Whisper encoder of random weights with states of D numbers."""
+    return save_speech("whisper", tmp_path_factory.mktemp("whisper") / "tiny")
+
+
+def student(**branches: Any) -> CoAttention:
+    torch.manual_seed(0)
+    table = {"n_classes": 2, "width": D, "heads": 2, "dropout": 0.0, **(branches or {"speech": WAVEFORM})}
+    return CoAttention(ModelOptions.from_dict(table)).eval()
+
+
+def distiller(model: CoAttention, **options: float) -> Distiller:
+    torch.manual_seed(1)
+    return Distiller(model, D, DistillationOptions(**options))
+
+
+def identity(layer: torch.nn.Linear) -> None:
+    with torch.no_grad():
+        layer.weight.copy_(torch.eye(D))
+        layer.bias.zero_()
+
+
+def test_the_loss_of_a_student_that_equals_its_teacher_is_zero() -> None:
+    made = distiller(student())
+    identity(made.frame)
+    identity(made.pooled)
+    teacher = torch.randn(3, 7, D)
+    counts = torch.tensor([7, 4, 1])
+    made.fit([(teacher, counts)])
+    mask = exists(counts, 7)
+    states = (teacher - made.frame_mean) / made.frame_std
+    vector = (masked_mean(teacher, mask) - made.pooled_mean) / made.pooled_std
+    assert made(vector, states, mask, teacher).item() == pytest.approx(0.0, abs=1e-10)
+    assert made(vector, states + 0.1, mask, teacher).item() == pytest.approx(0.01, rel=1e-4)
+    assert made(vector + 0.1, states, mask, teacher).item() == pytest.approx(0.01, rel=1e-4)
+
+
+def test_each_part_of_the_loss_has_its_weight() -> None:
+    model = student()
+    teacher, states, vector = torch.randn(2, 5, D), torch.randn(2, 5, D), torch.randn(2, D)
+    mask = torch.ones(2, 5, dtype=torch.bool)
+
+    def loss(frames: float, pooled: float) -> float:
+        return distiller(model, frames=frames, pooled=pooled)(vector, states, mask, teacher).item()  # type: ignore[no-any-return]
+
+    assert loss(0.0, 0.0) == 0.0
+    assert loss(2.0, 0.5) == pytest.approx(2 * loss(1.0, 0.0) + 0.5 * loss(0.0, 1.0), rel=1e-5)
+
+
+def test_the_loss_is_that_of_its_formula() -> None:
+    made = distiller(student(), frames=1.0, pooled=0.0)
+    teacher, states = torch.randn(2, 4, D), torch.randn(2, 4, D)
+    counts = torch.tensor([4, 2])
+    made.fit([(teacher, counts)])
+    rows = [(i, t) for i, n in enumerate((4, 2)) for t in range(n)]
+    real = np.stack([teacher[i, t].numpy() for i, t in rows])
+    wanted = (real - real.mean(axis=0)) / real.std(axis=0)
+    with torch.no_grad():
+        given = np.stack([made.frame(states[i, t]).numpy() for i, t in rows])
+        loss = made(torch.zeros(2, D), states, exists(counts, 4), teacher)
+    assert float(loss) == pytest.approx(float(np.mean((given - wanted) ** 2)), rel=1e-4)  # float32
+
+
+def test_standardising_does_not_depend_on_batches_or_padding() -> None:
+    teacher = torch.randn(3, 6, D)
+    counts = torch.tensor([6, 5, 2])
+    whole, parts = distiller(student()), distiller(student())
+    whole.fit([(torch.nn.functional.pad(teacher, (0, 0, 0, 9), value=7.0), counts)])
+    parts.fit((teacher[i : i + 1, : counts[i]], counts[i : i + 1]) for i in range(3))
+    for name in ("frame_mean", "frame_std", "pooled_mean", "pooled_std"):
+        torch.testing.assert_close(getattr(whole, name), getattr(parts, name), atol=1e-6, rtol=1e-5)
+
+
+def taught_batch(n_samples: list[int], padding: int = 0) -> dict[str, torch.Tensor]:
+    """Random features with a teacher of one state for each pair of hops."""
+    inputs = batch(n_samples, padding)
+    longest = inputs["waveform"].shape[1]
+    inputs["teacher"] = torch.zeros(len(n_samples), -(-(longest // 160) // 2), D)
+    for i, n in enumerate(n_samples):
+        count = -(-(n // 160) // 2)
+        inputs["teacher"][i, :count] = torch.randn(count, D, generator=torch.Generator().manual_seed(n))
+    return inputs
+
+
+def loss_of(model: CoAttention, made: Distiller, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
+    _, *seen = Student(model)(inputs)
+    loss: torch.Tensor = made(*seen, inputs["teacher"])
+    return loss
+
+
+def test_padding_does_not_change_the_loss() -> None:
+    model = student()
+    made = distiller(model)
+    with torch.no_grad():
+        alone = loss_of(model, made, taught_batch([8000, 4960]))
+        padded = loss_of(model, made, taught_batch([8000, 4960], padding=3200))
+    torch.testing.assert_close(padded, alone, atol=1e-6, rtol=1e-5)
+
+
+def test_what_the_teacher_says_beyond_an_item_does_not_count() -> None:
+    model = student()
+    made = distiller(model)
+    inputs = taught_batch([8000, 4960])
+    disturbed = {**inputs, "teacher": inputs["teacher"].clone()}
+    disturbed["teacher"][1, 16:] = 100.0
+    with torch.no_grad():
+        torch.testing.assert_close(loss_of(model, made, disturbed), loss_of(model, made, inputs))
+        disturbed["teacher"][1, 15:] = 100.0  # the last state that exists: this test can fail
+        assert loss_of(model, made, disturbed) > 10 * loss_of(model, made, inputs)
+
+
+def test_states_that_only_one_of_them_has_are_left_out() -> None:
+    model = student()
+    made = distiller(model)
+    teacher, states, vector = torch.randn(1, 6, D), torch.randn(1, 5, D), torch.randn(1, D)
+    mask = torch.ones(1, 5, dtype=torch.bool)
+    with torch.no_grad():
+        torch.testing.assert_close(
+            made(vector, states, mask, teacher), made(vector, states, mask, teacher[:, :5])
+        )
+        torch.testing.assert_close(
+            made(vector, states, mask, teacher[:, :4]),
+            made(vector, states[:, :4], mask[:, :4], teacher[:, :4]),
+        )
+
+
+def test_the_gradient_reaches_the_whole_student_but_its_last_layer() -> None:
+    model = student()
+    made = distiller(model)
+    loss_of(model, made, taught_batch([8000, 4960])).backward()
+    unmoved = {name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0}
+    assert unmoved == {
+        name for name, _ in model.wiring.named_parameters(prefix="wiring") if ".head." in f".{name}"
+    }
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in made.parameters())
+
+
+def test_some_steps_bring_the_student_nearer_to_its_teacher() -> None:
+    model = student()
+    made = distiller(model)
+    inputs = taught_batch([8000, 4960])
+    optimizer = torch.optim.AdamW([*model.parameters(), *made.parameters()], lr=1e-2)
+    losses = []
+    for _ in range(15):
+        loss = loss_of(model, made, inputs)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    assert losses[-1] < 0.9 * losses[0]
+
+
+def test_looking_on_does_not_change_the_logits() -> None:
+    model = student()
+    inputs = batch([8000, 4960])
+    with torch.no_grad():
+        wanted = model(inputs)
+        logits, vector, states, mask = Student(model)(inputs)
+    torch.testing.assert_close(logits, wanted)
+    assert vector.shape == (2, D)
+    assert states.shape == (2, 25, D)
+    assert mask.sum(1).tolist() == [25, 16]
+
+
+def test_a_model_without_a_speech_branch_is_refused() -> None:
+    model = student(mfcc={"kind": "bilstm", "hidden": 8, "layers": 1})
+    with pytest.raises(ValueError, match="distillation needs a student with a speech branch"):
+        distiller(model)
+
+
+def taught_recipe(folder: Path, checkpoint: Path, *assignments: str) -> Recipe:
+    text = training_corpus.RECIPE + (
+        "[model.speech]\nkind = 'waveform'\nfilters = 8\ndim = 8\ndepth = 1\n"
+        f"[distillation]\ncheckpoint = '{checkpoint}'\nlayers = [1, 2]\n"
+    )
+    (folder / "taught.toml").write_text(text, encoding="utf-8")
+    return read_recipe(folder / "taught.toml", ["training.epochs=2", "training.batch_size=16", *assignments])
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("corpus")
+    training_corpus.build(folder / "clips", clips=1)
+    return folder
+
+
+def trained(recipe: Recipe, run: Path, **options: Any) -> Any:
+    from voxaffect.train import train
+
+    return train(recipe, run, device="cpu", quiet=True, **options)
+
+
+class Killed(BaseException):
+    """Stands for a kill at this very point."""
+
+
+def test_a_killed_run_with_a_teacher_resumes_to_the_very_same_weights(
+    corpus: Path, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from voxaffect import fit
+
+    recipe = taught_recipe(corpus, checkpoint)
+    trained(recipe, tmp_path / "whole")
+    save = fit._State.save
+
+    def save_and_die(self: Any, path: Path, digest: str) -> None:
+        save(self, path, digest)
+        raise Killed
+
+    monkeypatch.setattr(fit._State, "save", save_and_die)
+    with pytest.raises(Killed):
+        trained(recipe, tmp_path / "run")
+    monkeypatch.undo()
+    stored = fit._State.load(*_checkpoint(tmp_path / "run", recipe))
+    assert stored is not None
+    assert float(stored.distiller["frame_mean"].abs().sum()) > 0
+    trained(recipe, tmp_path / "run", resume=True)
+    runs = [sorted((tmp_path / name).rglob("model.safetensors")) for name in ("run", "whole")]
+    assert len(runs[0]) == 2
+    for mine, other in zip(*runs, strict=True):
+        assert mine.read_bytes() == other.read_bytes()
+    assert (tmp_path / "run/metrics.jsonl").read_bytes() == (tmp_path / "whole/metrics.jsonl").read_bytes()
+
+
+def _checkpoint(run: Path, recipe: Recipe) -> tuple[Path, str]:
+    (path,) = run.rglob("checkpoint.pt")
+    seed, fold = path.parent.name.split("-", 1)
+    return path, f"{recipe.digest}/{seed}/{fold}"
+
+
+def test_a_teacher_changes_the_training_and_is_not_kept(
+    corpus: Path, checkpoint: Path, tmp_path: Path
+) -> None:
+    assignments = ("training.epochs=1", "protocol.folds=all-speakers")
+    trained(taught_recipe(corpus, checkpoint, *assignments), tmp_path / "taught")
+    trained(taught_recipe(corpus, checkpoint, *assignments, "distillation.checkpoint=''"), tmp_path / "alone")
+    from safetensors.torch import load
+
+    taught, alone = (
+        load(next((tmp_path / name).rglob("model.safetensors")).read_bytes()) for name in ("taught", "alone")
+    )
+    assert taught.keys() == alone.keys()
+    assert any(not torch.equal(taught[name], alone[name]) for name in taught)
+
+
+def test_dev_and_test_items_carry_no_teacher(corpus: Path, checkpoint: Path) -> None:
+    from voxaffect.train import _prepare, read_table
+
+    recipe = taught_recipe(corpus, checkpoint)
+    table = read_table(recipe)
+    store = _prepare(recipe, table, None, quiet=True)
+    rng = np.random.default_rng(0)
+    encoder = SpeechEncoder(SpeechOptions(str(checkpoint))).eval()
+    for index in range(len(table)):
+        assert all("teacher" not in item for item in store.judged(index))
+        item = store.training_item((index, 0), rng)
+        assert item["teacher"].shape == (int(encoder.n_states(torch.tensor([int(item["n_samples"])]))), D)

@@ -1,0 +1,292 @@
+"""From a run to a model file: the members' own answers, dev calibration, and a card with the evidence's figures."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import training_corpus
+from voxaffect.cli import main
+from voxaffect.errors import ArtefactError, ExitCode, UsageError
+from voxaffect.recipe import read_recipe
+
+torch = pytest.importorskip("torch", reason="needs the extra `train`")
+pytest.importorskip("onnx", reason="needs the extra `train`")
+torch.set_num_threads(1)
+
+CARD = """
+[card]
+name = "tiny-1"
+version = "0.1"
+licence = "CC0-1.0"
+text = "prose.md"
+"""
+PROSE = "It hears a tone's pitch and nothing else."
+ALL = ("protocol.folds=all-speakers", "protocol.dev_speakers=2", "protocol.seeds=[2, 10]")
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the corpus, its recipe with a card, and two runs: two seeds on all speakers, and evidence."""
+    folder = tmp_path_factory.mktemp("corpus")
+    training_corpus.build(folder / "clips")
+    (folder / "tiny.toml").write_text(training_corpus.RECIPE + CARD, encoding="utf-8")
+    (folder / "prose.md").write_text(PROSE, encoding="utf-8")
+    trained(folder, "final", *ALL)
+    trained(folder, "evidence")
+    return folder
+
+
+def trained(corpus: Path, name: str, *assignments: str) -> Path:
+    from voxaffect.train import train
+
+    recipe = read_recipe(corpus / "tiny.toml", ("training.epochs=2", *assignments))
+    train(recipe, corpus / name, device="cpu", quiet=True)
+    return corpus / name
+
+
+@pytest.fixture(scope="module")
+def released(corpus: Path) -> Path:
+    from voxaffect.release import release
+
+    release(corpus / "final", corpus / "out" / "tiny.onnx", evidence=corpus / "evidence")
+    return corpus / "out" / "tiny.onnx"
+
+
+def members(run: Path) -> list[Any]:
+    """The run's torch models in the order of its folds (seeds 2, 10: not that of their folders' names)."""
+    from voxaffect.model import CoAttention
+
+    return [CoAttention.load(run / "parts" / f"{seed}-all" / "model") for seed in (2, 10)]
+
+
+def test_the_file_says_what_it_was_made_of(corpus: Path, released: Path) -> None:
+    from voxaffect.modelfile import read_model
+    from voxaffect.run import RunFolder
+
+    model = read_model(released)
+    assert (model.name, model.version, model.licence) == ("tiny-1", "0.1", "CC0-1.0")
+    assert (model.labels, model.inputs, model.members) == (("angry", "sad"), ("mfcc",), 2)
+    assert model.features.window == 0.5
+    training = model.metadata["training"]
+    assert training["recipe"] == "tiny"
+    assert training["digest"] == RunFolder(corpus / "final").recipe.digest
+    assert training["corpora"] == ["folder"]
+    assert [member["seed"] for member in training["members"]] == [2, 10]
+    assert all(len(member["dev_speakers"]) == 2 for member in training["members"])
+    assert model.metadata["created_with"]["torch"] == torch.__version__
+    assert released.with_suffix(".md").read_text(encoding="utf-8") == model.card
+
+
+def test_calibration_is_that_of_the_evidences_dev_speakers(corpus: Path, released: Path) -> None:
+    from voxaffect.calibration import MAX_TEMPERATURE, MIN_TEMPERATURE, nll
+    from voxaffect.modelfile import read_model
+    from voxaffect.predictions import read_csv
+
+    model = read_model(released)
+    tables = [read_csv(path) for path in sorted((corpus / "evidence").glob("parts/*/dev_predictions.csv"))]
+    assert len(tables) == 2
+    log_probs = np.log(np.maximum(np.concatenate([t.probs for t in tables]), 1e-12))
+    truth = np.concatenate([t.truth for t in tables])
+    grid = np.geomspace(MIN_TEMPERATURE, MAX_TEMPERATURE, 500)
+    best = grid[np.argmin([nll(log_probs, truth, t) for t in grid])]
+    assert model.temperature == pytest.approx(best, rel=0.02)  # the grid's step is 1.2 %
+    scaled = np.exp(log_probs / model.temperature)
+    scaled /= scaled.sum(axis=1, keepdims=True)
+    sure, right = scaled.max(axis=1), scaled.argmax(axis=1) == truth
+    low = [c for c in sure if right[sure <= c].mean() <= 0.5]
+    assert model.uncertain_below == pytest.approx(max(low, default=0.0), abs=1e-4)
+
+
+def test_without_evidence_the_runs_own_dev_speakers_calibrate_it(corpus: Path, tmp_path: Path) -> None:
+    from voxaffect.calibration import fit_temperature
+    from voxaffect.modelfile import read_model
+    from voxaffect.release import dev_predictions, release
+
+    release(corpus / "final", tmp_path / "alone.onnx")
+    model = read_model(tmp_path / "alone.onnx")
+    dev = dev_predictions(corpus / "final")
+    assert [len(p) for p in dev] == [8, 8]
+    logits = np.log(np.maximum(np.concatenate([p.probs for p in dev]), 1e-12))
+    truth = np.concatenate([p.truth for p in dev])
+    assert model.temperature == pytest.approx(fit_temperature(logits, truth), abs=1e-4)
+    assert "Nothing: this file was released without a run on held-out speakers." in model.card
+
+
+def test_the_cards_figures_are_the_evidences(corpus: Path, released: Path) -> None:
+    from voxaffect.evaluation import evaluate
+    from voxaffect.modelfile import read_model
+    from voxaffect.predictions import read_run
+
+    card = read_model(released).card
+    evaluation = evaluate(read_run(corpus / "evidence"))
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in card.splitlines() if line[:1] == "|"
+    ]
+    by_name = {row[0]: row[1:] for row in rows}
+    for name, m in evaluation.measures.items():
+        span = f"{100 * m.low:.1f} to {100 * m.high:.1f}"
+        assert by_name[name] == [
+            f"{100 * m.value:.1f}",
+            span,
+            f"{100 * evaluation.baseline.measures[name]:.1f}",
+        ]
+    for c in evaluation.classes:
+        assert by_name[c.label] == [str(c.n), f"{100 * c.recall:.1f}", f"{100 * c.precision:.1f}"]
+    assert len(rows) == 2 * 2 + len(evaluation.measures) + len(evaluation.classes)
+    assert "24 utterances of 6 speakers" in card
+    assert PROSE in card
+    assert card.startswith("# tiny-1 0.1\n")
+    assert "members: 2, majority vote" in card
+    assert "nan" not in card
+
+
+def test_every_member_of_the_file_answers_as_its_torch_model(corpus: Path, released: Path) -> None:
+    from voxaffect.fit import log_probabilities
+    from voxaffect.modelfile import read_model
+    from voxaffect.recogniser import open_recogniser
+
+    recogniser = open_recogniser(read_model(released), device="cpu")
+    store = prepared(corpus)
+    rows = range(len(store.table))
+    for number, member in enumerate(members(corpus / "final")):
+        wanted = log_probabilities(member, store, list(rows))
+        for row in rows:
+            mean = recogniser.log_probs(store.judged(row))[:, number].mean(axis=0)
+            given = np.exp(mean) / np.exp(mean).sum()
+            np.testing.assert_allclose(given, np.exp(wanted[row]), atol=1e-5)  # float32 sums in another order
+
+
+def test_a_single_member_predicts_its_torch_models_probabilities(corpus: Path, tmp_path: Path) -> None:
+    import voxaffect
+    from voxaffect.fit import log_probabilities
+    from voxaffect.model import CoAttention
+    from voxaffect.release import release
+
+    run = trained(corpus, "single", *ALL, "protocol.seeds=[2]")
+    release(run, tmp_path / "single.onnx", evidence=corpus / "evidence")
+    predictor = voxaffect.load(tmp_path / "single.onnx")
+    temperature = predictor._recogniser.model.temperature
+    store = prepared(corpus)
+    model = CoAttention.load(run / "parts" / "2-all" / "model")
+    wanted = np.exp(log_probabilities(model, store, list(range(len(store.table)))))
+    for row, utterance in enumerate(store.table):
+        result = predictor.predict(str(utterance.path), vad=False)
+        calibrated = np.array([result.probs[label] for label in store.labels])
+        raw = calibrated**temperature
+        np.testing.assert_allclose(raw / raw.sum(), wanted[row], atol=1e-5)  # float32 sums in another order
+        assert result.label == store.labels[wanted[row].argmax()]
+
+
+def prepared(corpus: Path) -> Any:
+    from voxaffect.run import RunFolder
+    from voxaffect.train import _prepare, read_table
+
+    recipe = RunFolder(corpus / "final").recipe
+    return _prepare(recipe, read_table(recipe), None, quiet=True)
+
+
+def test_two_members_vote(corpus: Path, released: Path) -> None:
+    import voxaffect
+
+    predictor = voxaffect.load(released)
+    result = predictor.predict(str(corpus / "clips/angry/anna/anna_0.wav"))
+    assert sum(result.votes.values()) == 2
+    assert predictor.model.version == "0.1"
+
+
+def test_the_command_writes_the_same_file_and_says_so(
+    corpus: Path, released: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "tiny.onnx"
+    code = main(
+        ["models", "export", str(corpus / "final"), "-o", str(out), "--evidence", str(corpus / "evidence")]
+    )
+    said = capsys.readouterr()
+    assert (code, said.err) == (ExitCode.OK, "")
+    assert re.fullmatch(
+        rf"{re.escape(str(out))}  \d+\.\d\d MB  largest difference from torch \d\.\de-\d\d\n", said.out
+    )
+    assert out.read_bytes() == released.read_bytes()
+    assert main(["models", "verify", str(out)]) == ExitCode.OK
+
+
+def unfinished(corpus: Path, where: Path) -> Path:
+    """The final run as a kill between its two seeds leaves it."""
+    shutil.copytree(corpus / "final", where)
+    shutil.rmtree(where / "parts/10-all")
+    return where
+
+
+def test_a_run_that_is_not_finished_is_refused(corpus: Path, tmp_path: Path) -> None:
+    from voxaffect.release import release
+
+    run = unfinished(corpus, tmp_path / "run")
+    with pytest.raises(ArtefactError, match="no_weights: .*run holds 1 of 2 trained members; finish it with"):
+        release(run, tmp_path / "x.onnx")
+    (tmp_path / "run/parts/2-all/done.json").unlink()  # weights are written before the part is done
+    with pytest.raises(ArtefactError, match="holds 0 of 2 trained members"):
+        release(run, tmp_path / "x.onnx")
+    (tmp_path / "run/folds.json").unlink()
+    with pytest.raises(ArtefactError, match="holds 0 of 0 trained members"):
+        release(run, tmp_path / "x.onnx")
+    assert not (tmp_path / "x.onnx").exists()
+
+
+def test_evidence_of_another_recipe_is_refused(corpus: Path, tmp_path: Path) -> None:
+    from voxaffect.release import release
+
+    other = trained(corpus, "other", "model.width=8")
+    with pytest.raises(
+        UsageError, match="was trained with another recipe than the run; they may differ in"
+    ) as caught:
+        release(corpus / "final", tmp_path / "x.onnx", evidence=other)
+    assert caught.value.code == "other_recipe"
+    assert not (tmp_path / "x.onnx").exists()
+
+
+def test_evidence_without_test_speakers_is_refused(corpus: Path, tmp_path: Path) -> None:
+    from voxaffect.release import release
+
+    with pytest.raises(ArtefactError, match="the folder holds no predictions"):
+        release(corpus / "final", tmp_path / "x.onnx", evidence=corpus / "final")
+
+
+def test_a_folder_that_is_no_run_is_refused(
+    corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["models", "export", str(tmp_path), "-o", str(tmp_path / "x.onnx")]) == ExitCode.ARTEFACT
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert re.fullmatch(
+        r"voxaffect: error: not_a_run: .* is no run folder: it has no recipe\.json; .*\n", said.err
+    )
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["export", "-o", "x.onnx"],
+        ["export", "run"],
+        ["export", "run", "run2", "-o", "x.onnx"],
+        ["export", "run", "-o", "x.bin"],
+    ],
+)
+def test_wrong_words_are_refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", *arguments]) == ExitCode.USAGE
+    assert "bad_value: models export takes one run folder and -o FILE.onnx" in capsys.readouterr().err
+
+
+def test_without_torch_it_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert main(["models", "export", "run", "-o", "x.onnx"]) == ExitCode.USAGE
+    assert 'needs torch, which is not installed; install it with: pip install "voxaffect[train]"' in (
+        capsys.readouterr().err
+    )
