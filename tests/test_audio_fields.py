@@ -32,8 +32,8 @@ PCM = (tone(16_000) * 32767).astype("<i2").tobytes()
         ({"rate": 0}, "sample rate 0; expected 1000 to 768000 Hz"),
         ({"rate": 1}, "sample rate 1; expected 1000 to 768000 Hz"),
         ({"rate": 4_000_000_000}, "sample rate 4000000000; expected 1000 to 768000 Hz"),
-        ({"bits": 0}, "bits per sample 0; expected 8 or 16 or 24 or 32"),
-        ({"bits": 7}, "bits per sample 7; expected 8 or 16 or 24 or 32"),
+        ({"bits": 0}, "bits per sample 0; expected 8, 16, 24 or 32"),
+        ({"bits": 7}, "bits per sample 7; expected 8, 16, 24 or 32"),
         ({"align": 3}, "block alignment 3; expected 2 bytes for 1 x 16 bits"),
         ({"tag": 0x11, "bits": 4, "align": 50_000}, "block alignment 50000; expected 1 to 16384 bytes"),
         ({"tag": 0x11, "bits": 4, "align": 0}, "block alignment 0; expected 1 to 16384 bytes"),
@@ -74,6 +74,11 @@ def test_unknown_chunks_before_the_samples_are_skipped() -> None:
     ("samples", "rate", "said"),
     [
         (np.zeros(10), 0, "sample_rate: the sample rate is 0; expected 1000 to 768000 Hz"),
+        (
+            np.zeros(10),
+            np.zeros(10),
+            "sample_rate: the sample rate is an array; expected (samples, sample_rate), in this order",
+        ),
         (np.zeros(10), 16e3, "sample_rate: the sample rate is 16000.0; expected a whole number of Hz"),
         (np.zeros(10), True, "sample_rate: the sample rate is True; expected a whole number of Hz"),
         (

@@ -71,7 +71,12 @@ def test_the_overview_names_every_command(capsys: pytest.CaptureFixture[str]) ->
     for name, (_, summary) in COMMANDS.items():
         assert f"  {name} " in out
         assert summary in out
+    assert main(["help"]) == ExitCode.OK
+    assert capsys.readouterr().out == out
     assert main([]) == ExitCode.USAGE
+    assert capsys.readouterr() == ("", out)
+    assert main(["help", "predict"]) == ExitCode.OK
+    assert "usage: voxaffect predict" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -105,7 +110,29 @@ def test_an_unknown_command_gets_a_suggestion(
 
 def test_a_wrong_option_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["predict", "a.wav", "--chanels", "mix"]) == ExitCode.USAGE
-    assert "voxaffect predict: error: unrecognized arguments: --chanels mix" in capsys.readouterr().err
+    assert capsys.readouterr().err == (
+        "voxaffect: error: bad_arguments: unrecognized arguments: --chanels mix; "
+        "did you mean --channels? see: voxaffect predict --help\n"
+    )
+    assert main(["corpus", "chek"]) == ExitCode.USAGE
+    assert "bad_arguments: argument ACTION: invalid choice: 'chek'" in capsys.readouterr().err
+
+
+def test_a_name_that_looks_like_an_option_is_recognised(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("-rf.wav").touch()
+    assert main(["predict", "-rf.wav"]) == ExitCode.USAGE
+    err = capsys.readouterr().err
+    assert err.endswith("; a name that begins with a dash goes after two: voxaffect predict -- -rf.wav\n")
+    assert main(["predict", "--", "-rf.wav", "-f", "yaml"]) != ExitCode.USAGE  # all names, after two dashes
+
+
+def test_debug_and_quiet_may_stand_before_and_behind_an_action(capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (["--quiet", "show"], ["show", "--quiet"]):
+        assert main(["corpus", *words, "nosuch"]) == ExitCode.USAGE
+        assert "unknown_corpus" in capsys.readouterr().err
 
 
 def test_an_error_is_one_escaped_line(

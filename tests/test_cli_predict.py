@@ -91,6 +91,15 @@ def test_options_reach_the_result(predict: Predict) -> None:
     assert (doubtful["label"], doubtful["reason"]) == (None, "low_confidence")
 
 
+def test_standard_input_that_is_closed_is_one_input_that_failed(
+    predict: Predict, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", None)  # what a closed descriptor 0 becomes
+    code, _, err = predict("-", happy())
+    assert code == ExitCode.PARTIAL
+    assert err.startswith("voxaffect: error: -: unreadable: stdin is closed; give the name of a file\n")
+
+
 def test_standard_input_is_read(predict: Predict, monkeypatch: pytest.MonkeyPatch) -> None:
     data = Path(happy()).read_bytes()
 
@@ -417,8 +426,11 @@ def test_a_full_disk_ends_the_run_without_half_a_file(
 def test_a_folder_that_cannot_be_made_is_said(predict: Predict) -> None:
     Path("out").write_text("a file")
     code, _, err = predict(happy(), "-o", "out")
+    assert code == ExitCode.USAGE
+    assert "not_a_folder: -o out is a file; expected a folder, there or to be made" in line(err)
+    code, _, err = predict(happy(), "-o", "out/below")
     assert code == ExitCode.RESOURCE
-    assert "out: cannot_write: the output cannot be written (File exists)" in line(err)
+    assert "out/below: cannot_write: the output cannot be written (Not a directory)" in line(err)
 
 
 @pytest.mark.parametrize(

@@ -200,6 +200,36 @@ def test_the_table_shows_the_course_of_a_longer_recording() -> None:
     assert strip == "  customer aaaas··nnn  n neutral 61%, a angry 20%, s sad 14%, h happy 5%"
 
 
+def test_the_table_shows_no_course_where_nothing_changes() -> None:
+    base = replace(make_result().segments[0], label="angry")
+    channel = replace(make_result().summary[0], label="angry")
+    segments = tuple(replace(base, start=float(t), end=t + 3.0) for t in range(8))
+    source = Source("call.wav", "wav", "pcm_mulaw", 8000, 1, 10.0)
+    whole = replace(make_result(), segments=segments, summary=(channel,), source=source)
+    assert len(written("table", [whole]).splitlines()) == 2
+    assert len(written("table", [replace(whole, segments=segments[:5])]).splitlines()) == 3  # silence behind
+    both = replace(whole, summary=(channel, replace(channel, channel=1)))
+    assert len(written("table", [both]).splitlines()) == 4
+
+
+def test_the_table_says_how_much_is_missing_and_puts_the_reason_last() -> None:
+    cut = replace(plain(), warnings=(Notice("truncated", "2.6 s of 5.0 s"), Notice("dc", "off centre")))
+    assert "a.wav  (truncated: 2.6 s of 5.0 s, dc)\n" in written("table", [cut])
+    silent = results()[1]
+    faulty = replace(silent, warnings=(*silent.warnings, Notice("dc", "off centre")))
+    assert "(dc, loudest -71 dBFS; check the microphone, or use --no-vad)\n" in written("table", [faulty])
+
+
+def test_the_table_gives_short_lengths_in_hundredths() -> None:
+    short = replace(plain(), source=Source("a.wav", "wav", "pcm_s16le", 16_000, 1, 0.05))
+    assert " 0.05 s  a.wav" in written("table", [short])
+
+
+def test_csv_writes_a_number_one_way_only() -> None:
+    row = written("csv", [replace(plain(), score=0.00012, agreement=1.0)]).splitlines()[1]
+    assert row == "file,a.wav,,,0,1.25,happy,0.0001,1,false,,,,,0.75,0.25"
+
+
 def test_letters_of_labels_differ() -> None:
     from voxaffect.formats.table import _letters
 

@@ -250,6 +250,11 @@ def test_a_missing_model_says_where_it_was_looked_for(
         f"model_missing: no model 'big': looked in big, {tmp_path / 'bundled'}, {tmp_path / 'own'}; "
         "on a connected machine: voxaffect models download big -o DIR"
     )
+    for path in ("big.onnx", "folder/big"):
+        with pytest.raises(
+            ArtefactError, match=f"model_missing: there is no file or folder {path}; .* list$"
+        ):
+            find_model(path)
     with pytest.raises(ArtefactError, match="model_missing: no bundled model: looked in "):
         find_model()
     with pytest.raises(ArtefactError, match=r"should hold one \.onnx file; it holds none"):

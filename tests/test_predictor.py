@@ -316,6 +316,9 @@ def test_a_stop_ends_the_work_on_long_recordings(model: Predictor) -> None:
 def test_wrong_arguments_for_many_are_named(model: Predictor) -> None:
     with pytest.raises(ValueError, match="unknown on_error 'ignore'; expected 'raise' or 'record'"):
         model.predict_many([], on_error="ignore")
+    for one in ("a.wav", Path("a.wav"), b"RIFF"):
+        with pytest.raises(TypeError, match=r"inputs is a single one; expected several, as in \[path\]"):
+            model.predict_many(one)  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="bad_value: jobs is 0; expected at least 1"):
         model.predict_many([], jobs=0)
 

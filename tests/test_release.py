@@ -227,7 +227,7 @@ def test_a_run_that_is_not_finished_is_refused(corpus: Path, tmp_path: Path) -> 
     from voxaffect.release import release
 
     run = unfinished(corpus, tmp_path / "run")
-    with pytest.raises(ArtefactError, match="no_weights: .*run holds 1 of 2 trained members; finish it with"):
+    with pytest.raises(ArtefactError, match="run holds 1 of 2 trained members; finish it with"):
         release(run, tmp_path / "x.onnx")
     (tmp_path / "run/parts/2-all/done.json").unlink()  # weights are written before the part is done
     with pytest.raises(ArtefactError, match="holds 0 of 2 trained members"):

@@ -4,16 +4,14 @@
     result = voxaffect.load().predict("call.m4a")
     print(result.label, result.score)
 
-Importing the package loads neither numpy nor onnxruntime nor torch; names are resolved when first used.
+Importing the package loads next to nothing; names are resolved when first used.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from voxaffect.errors import VoxaffectError
-
+TYPE_CHECKING = False  # what typing calls so, without the milliseconds that importing typing takes
 if TYPE_CHECKING:
+    from voxaffect.errors import VoxaffectError
     from voxaffect.predictor import Predictor, load
     from voxaffect.result import Result, Segment
 
@@ -25,6 +23,7 @@ _LAZY = {
     "load": "voxaffect.predictor",
     "Result": "voxaffect.result",
     "Segment": "voxaffect.result",
+    "VoxaffectError": "voxaffect.errors",
 }
 
 

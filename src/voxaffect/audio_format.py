@@ -206,6 +206,15 @@ def mpeg_frame_length(data: bytes) -> int:
     return (72 if layer == 3 and version != 3 else 144) * bits // rate + padding
 
 
+def mpeg_frame_seconds(data: bytes) -> float:
+    """How long the MPEG audio frame lasts that `data` begins with; 0 if none does. Source: as above."""
+    if not mpeg_frame_length(data):
+        return 0.0
+    version, layer = data[1] >> 3 & 3, 4 - (data[1] >> 1 & 3)
+    rate = _MPEG_RATES[data[2] >> 2 & 3] >> {3: 0, 2: 1, 0: 2}[version]
+    return (384 if layer == 1 else 576 if layer == 3 and version != 3 else 1152) / rate
+
+
 def _adts_frame_length(data: bytes) -> int:
     """The length in bytes of the ADTS frame that `data` begins with, or 0. Source: ISO 13818-7, 6.2."""
     if len(data) < 7 or data[0] != 0xFF or data[1] & 0xF6 != 0xF0 or data[2] >> 2 & 15 > 12:

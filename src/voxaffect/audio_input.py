@@ -143,7 +143,7 @@ def _from_path(path: str) -> Input:
     except (OSError, ValueError) as error:
         if _URL.match(path):
             raise refused(
-                "urls_not_supported", f"{name} is a URL; only files are read", "download it first"
+                "urls_not_supported", f"{printable(path)} is a URL; only files are read", "download it first"
             ) from None
         if isinstance(error, ValueError):  # a NUL byte in the name
             raise refused("not_found", f"no file can be called {name}") from None

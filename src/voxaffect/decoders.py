@@ -86,6 +86,10 @@ def array_track(samples: NDArray[np.generic], sample_rate: int) -> Track:
     def refused(code: str, message: str) -> AudioError:
         return AudioError(code, message, where="<array>")
 
+    if np.ndim(sample_rate):
+        raise refused(
+            "sample_rate", "the sample rate is an array; expected (samples, sample_rate), in this order"
+        )
     if isinstance(sample_rate, bool) or not isinstance(sample_rate, int | np.integer):
         raise refused("sample_rate", f"the sample rate is {sample_rate!r}; expected a whole number of Hz")
     if not wav.MIN_RATE <= sample_rate <= wav.MAX_RATE:

@@ -15,7 +15,7 @@ import numpy as np
 from av.container import InputContainer
 
 from voxaffect import wav
-from voxaffect.audio_format import Container, id3_length, mpeg_frame_length
+from voxaffect.audio_format import Container, id3_length, mpeg_frame_length, mpeg_frame_seconds
 from voxaffect.audio_input import Input, held_in_memory, unreadable
 from voxaffect.decoders import Notice, Samples, Track, block_frames
 from voxaffect.errors import AudioError
@@ -44,8 +44,7 @@ def ffmpeg_track(source: Input, container: Container) -> Track:
 
     if not source.seekable and not container.from_pipe:
         source = held_in_memory(source)
-    if container.demuxer == "mov":
-        check_index(source)
+    has_index = container.demuxer != "mov" or check_index(source)
     opened: InputContainer | None = None
     try:
         opened = av.open(
@@ -64,7 +63,7 @@ def ffmpeg_track(source: Input, container: Container) -> Track:
         if opened is not None:
             opened.close()
         if isinstance(error, av.FFmpegError):
-            raise _undecodable(source, container, error) from None
+            raise _undecodable(source, container, error, has_index) from None
         if isinstance(error, OSError):
             raise unreadable(source, error) from None
         raise
@@ -219,7 +218,9 @@ def _announced(
     elif container.demuxer == "mov" and seconds is not None and whole is not None:
         seconds = min(seconds, whole)  # an edit list may show less than is stored
     elif container.name == "mp3":
-        seconds = seconds if _has_length_tag(source) else None
+        tagged = _tagged_seconds(source)
+        if seconds is None or tagged is None or abs(seconds - tagged) > 1:
+            seconds = None  # a guess; also where files with tags of their own were joined
     elif container.name not in _EXACT and container.demuxer != "mov":
         seconds = None
     if seconds is None or seconds <= 0:
@@ -229,8 +230,8 @@ def _announced(
     return seconds, True
 
 
-def _has_length_tag(source: Input) -> bool:
-    """Whether the first MP3 frame is a Xing, Info or VBRI tag, which count the frames."""
+def _tagged_seconds(source: Input) -> float | None:
+    """The length by the Xing, Info or VBRI tag in the first MP3 frame, which count the frames; None without."""
     tag = id3_length(source.head)
     if source.seekable and tag:
         place = cast("Any", source.file).tell()
@@ -241,7 +242,15 @@ def _has_length_tag(source: Input) -> bool:
         start = source.head[tag:]
     start = start.lstrip(b"\0")
     frame = start[: mpeg_frame_length(start)]
-    return any(word in frame[:64] for word in (b"Xing", b"Info", b"VBRI"))
+    for word, offset in ((b"Xing", 8), (b"Info", 8), (b"VBRI", 14)):
+        at = frame[:64].find(word)
+        if at < 0:
+            continue
+        if word != b"VBRI" and not int.from_bytes(frame[at + 4 : at + 8], "big") & 1:  # no count in it
+            return None
+        count = int.from_bytes(frame[at + offset : at + offset + 4], "big")
+        return count * mpeg_frame_seconds(frame)
+    return None
 
 
 def _lacks_end(source: Input) -> bool:
@@ -258,10 +267,13 @@ def _lacks_end(source: Input) -> bool:
     return start + 27 + header[26] + sum(lacing) > len(tail)
 
 
-def _undecodable(source: Input, container: Container, error: Exception) -> AudioError:
+def _undecodable(source: Input, container: Container, error: Exception, has_index: bool = True) -> AudioError:
     reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    hint = None
+    if not has_index:
+        reason, hint = "its index is missing", "it was cut short: copy it again, or stop the recording first"
     if isinstance(error, av.EOFError):
         reason = "it ends before its first sound"
     return source.error(
-        "unreadable", f"{source.name} starts like {container.name} but cannot be decoded ({reason})"
+        "unreadable", f"{source.name} starts like {container.name} but cannot be decoded ({reason})", hint
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,7 +62,9 @@ def find_inputs(names: Iterable[str]) -> Inputs:
 
 
 def _expand(name: str, passed_over: list[str]) -> Iterator[InputFile]:
-    if name == STDIN:
+    if name == STDIN and sys.stdin is None:
+        yield _missing(name, "unreadable", "stdin is closed", "give the name of a file")
+    elif name == STDIN:
         yield InputFile(STDIN, "stdin")
     elif not name:
         yield _missing(name, "not_found", "an input is an empty name", None)

@@ -200,6 +200,13 @@ def find_model(model: str | os.PathLike[str] | None = None) -> Path:
         for candidate in (folder / f"{name}.onnx", folder / name / f"{name}.onnx"):
             if candidate.is_file():
                 return candidate
+    if path.suffix == ".onnx" or len(path.parts) > 1:
+        raise ArtefactError(
+            "model_missing",
+            f"there is no file or folder {path}",
+            hint="what is here is said by: voxaffect models list",
+            where=name,
+        )
     raise _missing(f"no model {name!r}", [path, *model_folders()], name)
 
 

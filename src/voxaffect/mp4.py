@@ -46,20 +46,22 @@ class _TrackClaims:
         return sum(by_chunk) * self.edits
 
 
-def check_index(source: Input) -> None:
-    """Refuse a seekable input whose index would not fit; leaves it at its first byte.
+def check_index(source: Input) -> bool:
+    """Whether a seekable input has an index; refuses one that would not fit. Leaves it at its first byte.
 
     Raises:
         AudioError: `bad_header`.
     """
     claims: list[_TrackClaims] = []
     fragments = 0
+    found = False
     for number, (kind, start, end) in enumerate(_boxes(source, 0, source.size or 0)):
         if number > _MAX_BOXES:
             raise _refused(source, f"over {_MAX_BOXES} boxes")
         if kind == b"trak" or not claims:
             claims.append(_TrackClaims())
         track = claims[-1]
+        found = found or kind in (b"moov", b"moof")
         if kind == b"cmov":
             raise _refused(source, "a compressed index")
         if kind in (b"stsz", b"stz2"):
@@ -81,6 +83,7 @@ def check_index(source: Input) -> None:
     if entries > MAX_INDEX:
         raise _refused(source, f"{entries} index entries")
     source.seek(0)
+    return found
 
 
 def _boxes(source: Input, start: int, end: int, depth: int = 0) -> Iterator[tuple[bytes, int, int]]:

@@ -51,10 +51,12 @@ def plan_outputs(folder: str | os.PathLike[str], files: Sequence[InputFile], nam
     would meet (`call.wav`, `call.mp3`), both keep their extension (`call.wav.json`), and where they still
     meet, the later ones are numbered. The same inputs in the same order get the same names.
 
-    Raises UsageError `unknown_format` if one of `names` is no format.
+    Raises UsageError `unknown_format` if one of `names` is no format, `not_a_folder` if `folder` is a file.
     """
     chosen = tuple(formats.get(name) for name in names)
     folder = Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise UsageError("not_a_folder", f"-o {folder} is a file; expected a folder, there or to be made")
     stems = [_fitting(Path(file.relative).with_suffix("")) for file in files if file.error is None]
     meetings = Counter(_key(stem) for stem in stems)
     taken = {_key(Path(ERRORS).with_suffix(""))}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import multiprocessing
 import queue
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -88,6 +89,7 @@ def _worker(parts: Sequence[P], work: Callable[[P, Progress], None], todo: Any, 
     def progress(steps: int, text: str) -> None:
         said.put(("progress", steps, text))
 
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # not the command's, which would show a traceback
     try:
         while (position := todo.get()) is not None:
             work(parts[position], progress)

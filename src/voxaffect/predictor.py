@@ -107,6 +107,8 @@ class Predictor:
         `on_error="record"` turns what fails into a result with `error`, so that no input is lost.
         `jobs` is how many recordings are worked on at the same time.
         """
+        if isinstance(inputs, str | bytes | bytearray | os.PathLike):
+            raise TypeError("inputs is a single one; expected several, as in [path], or use predict")
         if on_error not in ("raise", "record"):
             raise ValueError(f"unknown on_error {on_error!r}; expected 'raise' or 'record'")
         if jobs < 1:

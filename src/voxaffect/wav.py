@@ -205,7 +205,9 @@ def _format_fields(source: Input, fmt: bytes) -> tuple[str, int, int, int, bool]
         return _CODECS[tag, bits], channels, rate, align, False
     widths = [b for t, b in _CODECS if t == tag]
     if widths:
-        raise _unsupported(source, "bits per sample", bits, " or ".join(map(str, widths)))
+        *first, last = map(str, widths)
+        allowed = f"{', '.join(first)} or {last}" if first else last
+        raise _unsupported(source, "bits per sample", bits, allowed)
     raise _unsupported(source, "format tag", f"0x{tag:04x}", "PCM, float, mu-law, A-law, ADPCM, GSM or MP3")
 
 

@@ -79,20 +79,39 @@ def error_line(error: VoxaffectError | Failure) -> str:
     return printable(f"voxaffect: error: {where}{error.code}: {error.message}{hint}")
 
 
-def add_common_arguments(parser: argparse.ArgumentParser) -> None:
-    """`--quiet` and `--debug`, unless the command has its own."""
+def add_common_arguments(parser: argparse.ArgumentParser, *, nested: bool = False) -> None:
+    """`--quiet` and `--debug`, unless the command has its own. `nested` parsers leave the outer one's values."""
     for option, text in (
         ("--quiet", "no messages but errors"),
         ("--debug", "show the traceback of an error"),
     ):
         with suppress(argparse.ArgumentError):
-            parser.add_argument(option, action="store_true", help=text)
+            default = argparse.SUPPRESS if nested else False
+            parser.add_argument(option, action="store_true", default=default, help=text)
+
+
+def add_model_arguments(parser: argparse.ArgumentParser) -> None:
+    """`-m` and `--device`, of every command that predicts."""
+    parser.add_argument(
+        "-m", dest="model", metavar="MODEL", help="name, file or folder (default: the bundled one)"
+    )
+    parser.add_argument(
+        "--device",
+        choices=("auto", "cpu", "cuda"),
+        default="auto",
+        help="where the model runs (default: auto)",
+    )
 
 
 def _dispatch(arguments: list[str]) -> int:
-    if not arguments or arguments[0] in ("-h", "--help", "help"):
+    if not arguments:
+        print(_overview(), file=sys.stderr)
+        return ExitCode.USAGE
+    if arguments[0] == "help" and len(arguments) > 1:
+        arguments = [arguments[1], "--help"]
+    if arguments[0] in ("-h", "--help", "help"):
         print(_overview())
-        return ExitCode.OK if arguments else ExitCode.USAGE
+        return ExitCode.OK
     if arguments[0] in ("-V", "--version"):
         from voxaffect import __version__
 
@@ -103,15 +122,43 @@ def _dispatch(arguments: list[str]) -> int:
         raise _unknown(name)
     module, summary = COMMANDS[name]
     command = import_module(module)
-    parser = argparse.ArgumentParser(
+    description = (command.__doc__ or summary).split(": ", 1)[-1]
+    parser = _Parser(
         prog=f"voxaffect {name}",
-        description=command.__doc__.split(": ", 1)[-1] if command.__doc__ else summary,
+        description=description[0].upper() + description[1:],
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     command.add_arguments(parser)
     add_common_arguments(parser)
-    return int(command.run(parser.parse_args(arguments[1:])))
+    try:
+        chosen = parser.parse_args(arguments[1:])
+    except UsageError as error:
+        error.hint = _dash_hint(name, arguments[1:]) or error.hint
+        raise
+    return int(command.run(chosen))
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong with the arguments in one line, as every other error is said."""
+
+    def error(self, message: str) -> NoReturn:
+        from difflib import get_close_matches
+
+        hint = f"see: {self.prog} --help"
+        wrong, _, words = message.partition(": ")
+        if wrong == "unrecognized arguments":
+            close = get_close_matches(words.split()[0], self._option_string_actions, n=1)
+            hint = f"did you mean {close[0]}? {hint}" if close else hint
+        raise UsageError("bad_arguments", message, hint=hint)
+
+
+def _dash_hint(name: str, words: Sequence[str]) -> str | None:
+    """How to name the file among `words` that was taken for an option, if there is one."""
+    for word in words[: words.index("--")] if "--" in words else words:
+        if len(word) > 1 and word.startswith("-") and os.path.lexists(word):
+            return f"a name that begins with a dash goes after two: voxaffect {name} -- {word}"
+    return None
 
 
 def _overview() -> str:

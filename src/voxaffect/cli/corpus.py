@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from voxaffect import corpora
+from voxaffect.cli import add_common_arguments
 from voxaffect.corpora.text import counted, text_table
 from voxaffect.errors import ExitCode, UsageError
 from voxaffect.table import UtteranceTable
@@ -18,13 +19,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     commands.add_parser("list", help="the corpora that can be read")
 
     show = commands.add_parser("show", help="the data sheet of a corpus: licence, classes, where to get it")
-    show.add_argument("name", metavar="NAME")
+    show.add_argument("name", metavar="NAME", help="one of those that `voxaffect corpus list` names")
 
     check = commands.add_parser("check", help="is a copy sound and whole? opens and counts every file")
-    check.add_argument("name", metavar="NAME")
+    check.add_argument("name", metavar="NAME", help="one of those that `voxaffect corpus list` names")
     check.add_argument("root", metavar="ROOT", type=Path, help="the folder that the corpus was unpacked to")
     check.add_argument(
-        "--allow-missing", action="store_true", help="accept files that are missing or not listed"
+        "--allow-missing",
+        action="store_true",
+        help="accept files that are missing or not listed (default: exit code 4)",
     )
 
     analyse = commands.add_parser(
@@ -33,10 +36,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     analyse.add_argument(
         "pairs", metavar="NAME ROOT", nargs="+", help="one corpus or several, each with its folder"
     )
-    analyse.add_argument("--plot", metavar="FILE", type=Path, help="draw them into FILE (.png, .pdf or .svg)")
     analyse.add_argument(
-        "--allow-missing", action="store_true", help="leave out utterances whose file is missing"
+        "--plot",
+        metavar="FILE",
+        type=Path,
+        help="draw them into FILE: .png, .pdf or .svg (default: no picture)",
     )
+    analyse.add_argument(
+        "--allow-missing",
+        action="store_true",
+        help="leave out utterances whose file is missing (default: an error)",
+    )
+    for parser_of_action in commands.choices.values():
+        add_common_arguments(parser_of_action, nested=True)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -87,7 +99,9 @@ def _show(args: argparse.Namespace) -> ExitCode:
 def _check(args: argparse.Namespace) -> ExitCode:
     from voxaffect.corpora.check import check
 
-    report = check(args.name, args.root, progress=_progress if sys.stderr.isatty() else None)
+    report = check(
+        args.name, args.root, progress=_progress if sys.stderr.isatty() and not args.quiet else None
+    )
     print(report.text(), end="")
     return report.exit_code(allow_missing=args.allow_missing)
 

@@ -6,26 +6,24 @@ import argparse
 import sys
 from pathlib import Path
 
+from voxaffect.cli import add_model_arguments
+
 CLIPS = Path(__file__).parents[1] / "clips"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
-    parser.add_argument(
-        "-m", dest="model", metavar="MODEL", help="name, file or folder (default: the bundled one)"
-    )
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="(default: auto)")
+    add_model_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the table of the clips, and what it means; raises as `predict` does."""
     from voxaffect import formats
-    from voxaffect.audio_format import CONTAINERS
     from voxaffect.errors import ArtefactError, ExitCode
+    from voxaffect.inputs import SUFFIXES
     from voxaffect.predictor import load
 
-    suffixes = frozenset().union(*(container.suffixes for container in CONTAINERS.values()))
-    clips = sorted(path for path in CLIPS.iterdir() if path.suffix in suffixes) if CLIPS.is_dir() else []
+    clips = sorted(path for path in CLIPS.iterdir() if path.suffix in SUFFIXES) if CLIPS.is_dir() else []
     if not clips:
         raise ArtefactError("clips_missing", f"no clips in {CLIPS}", hint="install voxaffect again")
     predictor = load(args.model, device=args.device)

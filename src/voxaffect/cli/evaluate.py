@@ -17,19 +17,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_evaluation_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments that `evaluate` and `score` share."""
-    parser.add_argument("--json", action="store_true", help="one JSON object per line and run")
+    parser.add_argument(
+        "--json", action="store_true", help="one JSON object per line and run (default: text)"
+    )
     parser.add_argument(
         "--groups",
         metavar="COLUMN",
-        help="figures per value of a column of the predictions CSV, or per corpus",
+        help="figures per value of a column of the predictions CSV, or per corpus (default: none)",
     )
     parser.add_argument(
-        "--plot", metavar="FILE", help="write the confusion matrices side by side (PNG, PDF or SVG)"
+        "--plot",
+        metavar="FILE",
+        help="write the confusion matrices side by side: .png, .pdf or .svg (default: no picture)",
     )
     parser.add_argument(
-        "--bootstrap", type=int, default=2000, metavar="N", help="draws behind an interval (default 2000)"
+        "--bootstrap", type=int, default=2000, metavar="N", help="draws behind an interval (default: 2000)"
     )
-    parser.add_argument("--seed", type=int, default=0, help="seed of these draws (default 0)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of these draws (default: 0)")
 
 
 def run(args: argparse.Namespace) -> int:

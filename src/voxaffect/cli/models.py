@@ -25,15 +25,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="names, files or folders (default: the bundled one; verify: all); export: the run folder",
     )
     parser.add_argument(
-        "-o", "--output", type=Path, metavar="FILE.onnx", help="export: the model file to write"
+        "-o", "--output", type=Path, metavar="FILE.onnx", help="export: the model file to write, needed"
     )
     parser.add_argument(
         "--evidence",
         type=Path,
         metavar="RUN",
-        help="export: a run of the same recipe with speakers held out; the card gets its figures",
+        help="export: a run of the same recipe with speakers held out; the card gets its figures (default: none)",
     )
-    parser.add_argument("--json", action="store_true", help="show: the metadata as JSON, without the card")
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help="show: the metadata as JSON, without the card (default: text with it)",
+    )
 
 
 def run(args: argparse.Namespace) -> int:

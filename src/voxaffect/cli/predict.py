@@ -10,7 +10,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, BinaryIO
 
 from voxaffect import formats
-from voxaffect.cli import error_line
+from voxaffect.cli import add_model_arguments, error_line
 from voxaffect.errors import ExitCode, UsageError
 from voxaffect.inputs import STDIN, InputFile, Inputs, find_inputs
 from voxaffect.outputs import Outputs, plan_outputs, refuse_existing
@@ -27,7 +27,8 @@ examples:
   ffmpeg -i film.mkv -f wav - | voxaffect predict -   from a pipe
   voxaffect predict -- -odd-name.wav                  a name that begins with a dash
 
-exit codes: 0 all good, 3 some inputs failed, 4 nothing usable, 5 model refused, 6 disk or memory ran out
+exit codes: 0 all good, 2 usage, 3 some inputs failed, 4 nothing usable, 5 model refused, 6 disk or memory ran out,
+130 or 143 interrupted. A recording in which nobody speaks is no failure.
 """
 
 
@@ -36,7 +37,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EPILOG
     parser.add_argument("inputs", nargs="+", metavar="INPUT", help='file, folder, pattern, or "-" for stdin')
     parser.add_argument(
-        "-o", dest="output", metavar="DIR", help="write one file per input and format into DIR"
+        "-o",
+        dest="output",
+        metavar="DIR",
+        help="write one file per input and format into DIR; without --resume or --overwrite only if none "
+        "of them is there (default: print)",
     )
     parser.add_argument(
         "-f",
@@ -44,9 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FORMAT",
         help=f"{', '.join(formats.names())}; several with commas and -o (default: table, with -o json)",
     )
-    parser.add_argument(
-        "-m", dest="model", metavar="MODEL", help="name, file or folder (default: the bundled one)"
-    )
+    add_model_arguments(parser)
     parser.add_argument(
         "--channels",
         type=_channels,
@@ -60,11 +63,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--hop", type=float, metavar="S", help="seconds between windows (default: the model's)"
     )
-    parser.add_argument("--no-vad", dest="vad", action="store_false", help="judge silence too")
     parser.add_argument(
-        "--start", type=_seconds, default=0.0, metavar="S", help="begin here: S, M:SS or H:MM:SS"
+        "--no-vad",
+        dest="vad",
+        action="store_false",
+        help="judge silence too (default: only what has sound)",
     )
-    parser.add_argument("--end", type=_seconds, metavar="S", help="end here")
+    parser.add_argument(
+        "--start", type=_seconds, default=0.0, metavar="S", help="begin here: S, M:SS or H:MM:SS (default: 0)"
+    )
+    parser.add_argument("--end", type=_seconds, metavar="S", help="end here (default: the end)")
     parser.add_argument(
         "--uncertain-below",
         type=float,
@@ -72,8 +80,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="give no label to a recording whose score is below P, and mark such segments "
         "(default: the model's threshold, which only marks)",
     )
-    parser.add_argument("--max-duration", type=_seconds, metavar="S", help="refuse longer recordings")
-    parser.add_argument("--strict", action="store_true", help="a recording that is cut short is an error")
+    parser.add_argument(
+        "--max-duration", type=_seconds, metavar="S", help="refuse longer ones (default: any length)"
+    )
+    parser.add_argument(
+        "--strict", action="store_true", help="what is cut short or damaged is an error (default: a warning)"
+    )
     parser.add_argument(
         "--jobs", type=int, default=1, metavar="N", help="recordings at the same time (default: 1)"
     )
@@ -83,7 +95,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--offline", action="store_true", help="never use the network; predicting never does anyway"
     )
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="(default: auto)")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -8,23 +8,27 @@ from pathlib import Path
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `voxaffect train`."""
-    parser.add_argument("recipe", type=Path, metavar="RECIPE.toml")
+    parser.add_argument("recipe", type=Path, metavar="RECIPE.toml", help="what to train: see recipes/")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="RUN", help="folder for the run")
-    parser.add_argument("--resume", action="store_true", help="go on with a run that was interrupted")
+    parser.add_argument(
+        "--resume", action="store_true", help="go on with a run that was interrupted (default: refuse)"
+    )
     parser.add_argument(
         "--set",
         action="append",
         default=[],
         dest="assignments",
         metavar="TABLE.KEY=VALUE",
-        help="change the recipe, e.g. --set training.epochs=3 (repeatable)",
+        help="change the recipe, e.g. --set training.epochs=3; repeatable (default: as it is)",
     )
-    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    parser.add_argument(
+        "--device", default="auto", metavar="auto|cpu|cuda", help="where to train (default: auto)"
+    )
     parser.add_argument(
         "--cache",
         type=Path,
         metavar="DIR",
-        help="folder for what frozen encoders computed; $VOXAFFECT_CACHE or the user's cache folder if not given",
+        help="folder for what frozen encoders computed (default: $VOXAFFECT_CACHE or the user's cache folder)",
     )
     parser.add_argument("--no-cache", action="store_true", help="keep nothing for the next run")
     parser.add_argument(
@@ -32,9 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=1,
         metavar="N",
-        help="train N folds side by side on the CPU, one thread each",
+        help="train N folds side by side on the CPU, one thread each (default: 1)",
     )
-    parser.add_argument("--quiet", action="store_true", help="no progress bars")
+    parser.add_argument("--quiet", action="store_true", help="no progress bars (default: in a terminal)")
 
 
 def run(args: argparse.Namespace) -> int:

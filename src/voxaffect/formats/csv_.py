@@ -89,6 +89,6 @@ def _cell(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float):
-        return f"{round(value, DIGITS):g}" if abs(value) < 1 else f"{round(value, DIGITS)}"
+        return f"{value:.{DIGITS}f}".rstrip("0").rstrip(".")
     text = printable(str(value))
     return "'" + text if text.startswith(_FORMULA) else text

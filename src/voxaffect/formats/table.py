@@ -1,4 +1,4 @@
-"""A table for people: one line per recording, and below a longer one a strip that shows its course.
+"""A table for people: one line per recording, and below it a strip of its course, where that changes.
 
 Colour only on a terminal, and never where NO_COLOR is set. Names are escaped, so that none can move the
 cursor.
@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from voxaffect.audio_input import printable
 from voxaffect.result import Result, Segment
+
+if TYPE_CHECKING:
+    from voxaffect.audio import Notice
 
 SUMMARY = "for reading"
 EXTENSION = ".txt"
@@ -64,8 +67,8 @@ def _line(result: Result, paint: _Paint) -> str:
     if result.error is not None:
         failed = paint(f"{'failed':<11}", "31")
         return f"{failed}{result.error.code:<{BAR + 16}}{duration:>8}  {name}"
-    notes = [w.message for w in result.warnings if w.code == result.reason] + [
-        w.code for w in result.warnings if w.code != result.reason
+    notes = [_note(w) for w in result.warnings if w.code != result.reason] + [
+        w.message for w in result.warnings if w.code == result.reason
     ]
     if result.label is None:
         word = _REASONS.get(result.reason or "", str(result.reason))
@@ -79,6 +82,11 @@ def _line(result: Result, paint: _Paint) -> str:
     return f"{columns}{duration:>8}  {name}{note}"
 
 
+def _note(warning: Notice) -> str:
+    lost = warning.code in ("truncated", "damaged")  # what is missing of the answer is said in full
+    return f"{warning.code}: {warning.message}" if lost else warning.code
+
+
 def _votes(result: Result) -> str:
     members = sum(result.votes.values())
     return f"{result.votes.get(result.label or '', 0)} of {members}" if members > 1 else ""
@@ -90,7 +98,10 @@ def _bar(score: float, label: str, paint: _Paint) -> str:
 
 
 def _strips(result: Result, paint: _Paint) -> list[str]:
-    """A line for each channel of a recording of several windows: what it sounds like from left to right."""
+    """A line for each channel of several windows: what it sounds like from left to right.
+
+    None for a single channel that sounds the same throughout: the line above says it already.
+    """
     several = (
         max((sum(s.channel == c.channel for s in result.segments) for c in result.summary), default=0) > 1
     )
@@ -103,6 +114,8 @@ def _strips(result: Result, paint: _Paint) -> list[str]:
     for channel in result.summary:
         segments = [s for s in result.segments if s.channel == channel.channel]
         cells = [_loudest(segments, duration * (i + 0.5) / width) for i in range(width)]
+        if len(result.summary) == 1 and set(cells) == {channel.label}:
+            return []
         strip = "".join(paint.label(letters[c], c) if c else paint(_SILENT, "2") for c in cells)
         share = sorted(
             ((p, label) for label, p in channel.share.items() if p > 0), key=lambda s: (-s[0], s[1])
@@ -135,6 +148,8 @@ def _letters(labels: tuple[str, ...]) -> Mapping[str, str]:
 
 
 def _clock(seconds: float) -> str:
+    if round(seconds, 2) < 1:
+        return f"{seconds:.2f} s"
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
