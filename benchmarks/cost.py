@@ -73,7 +73,9 @@ def model_costs(name: str | None, repeats: int) -> dict[str, float]:
     return {
         "features": core_milliseconds(lambda: recogniser.items(window), repeats),
         "network": core_milliseconds(lambda: recogniser.log_probs(items), repeats),
-        "features + network": core_milliseconds(lambda: recogniser.log_probs(recogniser.items(window)), repeats),
+        "features + network": core_milliseconds(
+            lambda: recogniser.log_probs(recogniser.items(window)), repeats
+        ),
     }
 
 
@@ -89,7 +91,9 @@ def install_megabytes() -> float:
         )
         (packages,) = Path(folder).glob("lib/python3*/site-packages")
         for unwanted in ("pip", "setuptools"):
-            subprocess.run([python, "-m", "pip", "uninstall", "--quiet", "--yes", unwanted], capture_output=True)
+            subprocess.run(
+                [python, "-m", "pip", "uninstall", "--quiet", "--yes", unwanted], capture_output=True
+            )
         return sum(f.stat().st_size for f in packages.rglob("*") if f.is_file()) / 1e6
 
 

@@ -35,7 +35,7 @@ class ExampleStore:
 
     `labels` gives the class numbers. `frozen` is a speech encoder whose states are computed here, once; None where
     there is none or where it is fine-tuned. `teacher` gives training items, and only those, the array `teacher`
-    (T', D) float16: the mean of its `teacher_layers`.
+    (T', D) float16, the mean of its `teacher_layers`, and the state `teacher_start` that it begins with.
     """
 
     table: UtteranceTable
@@ -90,6 +90,10 @@ class ExampleStore:
             item = crop(item, self.options.window, rng)
         return mask_features(item, self.augmentation, rng)
 
+    def taught(self, index: int) -> list[np.ndarray]:
+        """What the teacher makes of utterance `index` and its copies: (T', D) float32 each, uncropped."""
+        return [copy[0]["teacher"].astype(np.float32) for copy in self._trained[index]]
+
     def _training_items(self, waveform: np.ndarray, segments: list[Item] | None = None) -> list[Item]:
         """What training draws from: whole utterances where it crops, else `segments` (computed if not given)."""
         items = self._whole(waveform) if self._cropped else segments or self._segments(waveform)
@@ -97,7 +101,8 @@ class ExampleStore:
             return items
         if len(items) != 1:
             raise UsageError("bad_value", "distillation takes whole utterances or random crops of them")
-        return [{**items[0], "teacher": self._taught(self.teacher, waveform)}]
+        taught = {"teacher": self._taught(self.teacher, waveform), "teacher_start": np.array(0, np.int64)}
+        return [{**items[0], **taught}]
 
     def _taught(self, teacher: SpeechEncoder, waveform: np.ndarray) -> np.ndarray:
         layers = ",".join(map(str, self.teacher_layers))
@@ -152,6 +157,8 @@ def crop(item: Item, window: float, rng: np.random.Generator) -> Item:
             cut[name] = values[start : start + width]
         elif name == "teacher":
             cut[name] = values[start_frame // 2 : (start_frame + width // HOP_LENGTH + 1) // 2]
+        elif name == "teacher_start":
+            cut[name] = values + start_frame // 2
         elif name == "log_mel":
             cut[name] = values[start_frame : start_frame + width // HOP_LENGTH]
         elif name in ("spectrogram", "mfcc"):

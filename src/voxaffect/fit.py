@@ -363,7 +363,7 @@ class _Objective:
             from voxaffect.distillation import Student
 
             assert isinstance(model, CoAttention)
-            self.student = Student(model)
+            self.student = Student(model, distiller.options)
 
     def __call__(self, inputs: dict[str, Tensor], y: Tensor, rng: np.random.Generator) -> Tensor:
         if self.mixup <= 0 or len(y) < 2:
@@ -383,7 +383,7 @@ class _Objective:
             logits, distance = self.model(inputs), None
         else:
             logits, *seen = self.student(inputs)
-            distance = self.distiller(*seen, inputs["teacher"])
+            distance = self.distiller(*seen, inputs["teacher"], inputs["teacher_start"])
         parts = [
             share
             * F.cross_entropy(

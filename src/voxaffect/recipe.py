@@ -141,13 +141,20 @@ class DistillationOptions:
     """A frozen speech encoder that the model learns to predict while it trains, on training audio alone.
 
     `checkpoint` is a folder or hub name; empty: no teacher. Its states are the mean over `layers`. `frames` and
-    `pooled` weigh the two mean squared errors beside the cross-entropy.
+    `pooled` weigh the two mean squared errors beside the cross-entropy; the states of `branch` predict the frames.
     """
 
     checkpoint: str = ""
     layers: tuple[int, ...] = (2, 3)
     frames: float = 1.0
     pooled: float = 1.0
+    branch: str = "speech"
+
+    def __post_init__(self) -> None:
+        if self.branch not in ("mfcc", "speech"):
+            raise ValueError(f"unknown branch {self.branch!r}; expected 'mfcc' or 'speech'")
+        if self.frames < 0 or self.pooled < 0 or not self.layers:
+            raise ValueError("frames and pooled must not be negative, and layers not empty")
 
 
 @dataclass(frozen=True)

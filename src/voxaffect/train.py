@@ -260,8 +260,7 @@ def _fit_gradient(
         from voxaffect.distillation import Distiller
 
         distiller = Distiller(model, store.teacher.dim, recipe.distillation)
-        tensors = (to_tensors([store.training_item(key, rng) for key in batch]) for batch in batches)
-        distiller.fit((t["teacher"], store.teacher.n_states(t["n_samples"])) for t in tensors)
+        distiller.fit([states for row in train_rows for states in store.taught(row)])
 
     def on_epoch(history: Sequence[dict[str, float]]) -> None:
         progress(1, f"{part.name}: dev UA {history[-1]['dev_ua']:.3f}")
