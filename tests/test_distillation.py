@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import training_corpus
+from voxaffect.errors import UsageError
 from voxaffect.recipe import DistillationOptions, Recipe, read_recipe
 
 torch = pytest.importorskip("torch", reason="needs the extra `train`")
@@ -37,7 +38,7 @@ def student(**branches: Any) -> CoAttention:
     return CoAttention(ModelOptions.from_dict(table)).eval()
 
 
-def distiller(model: CoAttention, **options: float) -> Distiller:
+def distiller(model: CoAttention, **options: Any) -> Distiller:
     torch.manual_seed(1)
     return Distiller(model, D, DistillationOptions(**options))
 
@@ -48,19 +49,42 @@ def identity(layer: torch.nn.Linear) -> None:
         layer.bias.zero_()
 
 
+def starts(*values: int) -> torch.Tensor:
+    return torch.tensor(values)
+
+
+def recordings(made: Distiller, n: int = 5, length: int = 7) -> list[np.ndarray]:
+    """Teacher states of whole recordings that `made` is fitted on; every position has something of its own."""
+    rng = np.random.default_rng(0)
+    position = 10 * rng.standard_normal((length, D))
+    taught = [(position + rng.standard_normal((length, D))).astype(np.float32) for _ in range(n)]
+    made.fit(taught)
+    return taught
+
+
 def test_the_loss_of_a_student_that_equals_its_teacher_is_zero() -> None:
     made = distiller(student())
     identity(made.frame)
     identity(made.pooled)
-    teacher = torch.randn(3, 7, D)
-    counts = torch.tensor([7, 4, 1])
-    made.fit([(teacher, counts)])
-    mask = exists(counts, 7)
-    states = (teacher - made.frame_mean) / made.frame_std
-    vector = (masked_mean(teacher, mask) - made.pooled_mean) / made.pooled_std
-    assert made(vector, states, mask, teacher).item() == pytest.approx(0.0, abs=1e-10)
-    assert made(vector, states + 0.1, mask, teacher).item() == pytest.approx(0.01, rel=1e-4)
-    assert made(vector + 0.1, states, mask, teacher).item() == pytest.approx(0.01, rel=1e-4)
+    teacher = torch.from_numpy(np.stack(recordings(made)[:3]))
+    mask = exists(torch.tensor([7, 4, 1]), 7)
+    target = teacher - made.position[:7]
+    states = target / made.frame_std
+    vector = (masked_mean(target, mask) - made.pooled_mean) / made.pooled_std
+    at = starts(0, 0, 0)
+    assert made(vector, states, mask, teacher, at).item() == pytest.approx(0.0, abs=1e-10)
+    assert made(vector, states + 0.1, mask, teacher, at).item() == pytest.approx(0.01, rel=1e-4)
+    assert made(vector + 0.1, states, mask, teacher, at).item() == pytest.approx(0.01, rel=1e-4)
+
+
+def test_a_cut_out_is_held_against_the_positions_that_it_was_cut_from() -> None:
+    made = distiller(student())
+    whole = torch.from_numpy(np.stack(recordings(made)[:2]))
+    states, vector = torch.zeros(2, 4, D), torch.zeros(2, D)
+    mask = torch.ones(2, 4, dtype=torch.bool)
+    right = made(vector, states, mask, whole[:, 3:], starts(3, 3)).item()
+    assert right < 5  # the positions' own part, ten times as large, is gone
+    assert made(vector, states, mask, whole[:, 3:], starts(0, 0)).item() > 10 * right
 
 
 def test_each_part_of_the_loss_has_its_weight() -> None:
@@ -69,40 +93,39 @@ def test_each_part_of_the_loss_has_its_weight() -> None:
     mask = torch.ones(2, 5, dtype=torch.bool)
 
     def loss(frames: float, pooled: float) -> float:
-        return distiller(model, frames=frames, pooled=pooled)(vector, states, mask, teacher).item()  # type: ignore[no-any-return]
+        made = distiller(model, frames=frames, pooled=pooled)
+        return float(made(vector, states, mask, teacher, starts(0, 0)).detach())
 
     assert loss(0.0, 0.0) == 0.0
     assert loss(2.0, 0.5) == pytest.approx(2 * loss(1.0, 0.0) + 0.5 * loss(0.0, 1.0), rel=1e-5)
 
 
-def test_the_loss_is_that_of_its_formula() -> None:
-    made = distiller(student(), frames=1.0, pooled=0.0)
-    teacher, states = torch.randn(2, 4, D), torch.randn(2, 4, D)
-    counts = torch.tensor([4, 2])
-    made.fit([(teacher, counts)])
-    rows = [(i, t) for i, n in enumerate((4, 2)) for t in range(n)]
-    real = np.stack([teacher[i, t].numpy() for i, t in rows])
-    wanted = (real - real.mean(axis=0)) / real.std(axis=0)
-    with torch.no_grad():
-        given = np.stack([made.frame(states[i, t]).numpy() for i, t in rows])
-        loss = made(torch.zeros(2, D), states, exists(counts, 4), teacher)
-    assert float(loss) == pytest.approx(float(np.mean((given - wanted) ** 2)), rel=1e-4)  # float32
+def test_standardising_is_that_of_its_formula() -> None:
+    made = distiller(student())
+    taught = np.stack(recordings(made))
+    position = taught.mean(axis=0)
+    centred = taught - position
+    np.testing.assert_allclose(made.position[:7].numpy(), position, atol=1e-5)
+    np.testing.assert_allclose(made.position[7:].numpy(), np.broadcast_to(position[-1], (1493, D)), atol=1e-5)
+    np.testing.assert_allclose(made.frame_std.numpy(), np.sqrt((centred**2).mean(axis=(0, 1))), rtol=1e-4)
+    np.testing.assert_allclose(made.pooled_mean.numpy(), centred.mean(axis=(0, 1)), atol=1e-5)
+    np.testing.assert_allclose(made.pooled_std.numpy(), centred.mean(axis=1).std(axis=0), rtol=1e-4)
 
 
-def test_standardising_does_not_depend_on_batches_or_padding() -> None:
-    teacher = torch.randn(3, 6, D)
-    counts = torch.tensor([6, 5, 2])
-    whole, parts = distiller(student()), distiller(student())
-    whole.fit([(torch.nn.functional.pad(teacher, (0, 0, 0, 9), value=7.0), counts)])
-    parts.fit((teacher[i : i + 1, : counts[i]], counts[i : i + 1]) for i in range(3))
-    for name in ("frame_mean", "frame_std", "pooled_mean", "pooled_std"):
-        torch.testing.assert_close(getattr(whole, name), getattr(parts, name), atol=1e-6, rtol=1e-5)
+def test_a_position_that_few_recordings_reach_takes_the_last_that_enough_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("voxaffect.distillation.ENOUGH", 2)
+    made = distiller(student())
+    made.fit([np.ones((3, D), np.float32), np.full((3, D), 3, np.float32), np.full((5, D), 5, np.float32)])
+    np.testing.assert_allclose(made.position[:8, 0].numpy(), 3.0)
 
 
 def taught_batch(n_samples: list[int], padding: int = 0) -> dict[str, torch.Tensor]:
     """Random features with a teacher of one state for each pair of hops."""
     inputs = batch(n_samples, padding)
     longest = inputs["waveform"].shape[1]
+    inputs["teacher_start"] = torch.zeros(len(n_samples), dtype=torch.int64)
     inputs["teacher"] = torch.zeros(len(n_samples), -(-(longest // 160) // 2), D)
     for i, n in enumerate(n_samples):
         count = -(-(n // 160) // 2)
@@ -111,8 +134,8 @@ def taught_batch(n_samples: list[int], padding: int = 0) -> dict[str, torch.Tens
 
 
 def loss_of(model: CoAttention, made: Distiller, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
-    _, *seen = Student(model)(inputs)
-    loss: torch.Tensor = made(*seen, inputs["teacher"])
+    _, *seen = Student(model, made.options)(inputs)
+    loss: torch.Tensor = made(*seen, inputs["teacher"], inputs["teacher_start"])
     return loss
 
 
@@ -144,11 +167,12 @@ def test_states_that_only_one_of_them_has_are_left_out() -> None:
     mask = torch.ones(1, 5, dtype=torch.bool)
     with torch.no_grad():
         torch.testing.assert_close(
-            made(vector, states, mask, teacher), made(vector, states, mask, teacher[:, :5])
+            made(vector, states, mask, teacher, starts(0)),
+            made(vector, states, mask, teacher[:, :5], starts(0)),
         )
         torch.testing.assert_close(
-            made(vector, states, mask, teacher[:, :4]),
-            made(vector, states[:, :4], mask[:, :4], teacher[:, :4]),
+            made(vector, states, mask, teacher[:, :4], starts(0)),
+            made(vector, states[:, :4], mask[:, :4], teacher[:, :4], starts(0)),
         )
 
 
@@ -183,17 +207,47 @@ def test_looking_on_does_not_change_the_logits() -> None:
     inputs = batch([8000, 4960])
     with torch.no_grad():
         wanted = model(inputs)
-        logits, vector, states, mask = Student(model)(inputs)
+        logits, vector, states, mask = Student(model, DistillationOptions())(inputs)
     torch.testing.assert_close(logits, wanted)
     assert vector.shape == (2, D)
     assert states.shape == (2, 25, D)
     assert mask.sum(1).tolist() == [25, 16]
 
 
-def test_a_model_without_a_speech_branch_is_refused() -> None:
-    model = student(mfcc={"kind": "bilstm", "hidden": 8, "layers": 1})
-    with pytest.raises(ValueError, match="distillation needs a student with a speech branch"):
-        distiller(model)
+BILSTM = {"kind": "bilstm", "hidden": 8, "layers": 1}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, "distillation.branch is 'speech', which the model does not have"),
+        ({"branch": "mfcc"}, "distillation needs 50 states a second: set model.mfcc.stack = 2, not 1"),
+    ],
+)
+def test_a_branch_that_cannot_be_taught_is_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        distiller(student(mfcc=BILSTM), **options)
+
+
+def test_the_mfcc_branch_can_be_taught() -> None:
+    model = student(mfcc={**BILSTM, "stack": 2})
+    made = distiller(model, branch="mfcc")
+    loss_of(model, made, taught_batch([8000, 4960])).backward()
+    assert model.mfcc is not None
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in model.mfcc.parameters())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"branch": "spectrogram"}, "unknown branch 'spectrogram'"),
+        ({"frames": -1.0}, "must not be negative"),
+        ({"layers": ()}, "layers not empty"),
+    ],
+)
+def test_wrong_options_of_distillation_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        DistillationOptions(**options)
 
 
 def taught_recipe(folder: Path, checkpoint: Path, *assignments: str) -> Recipe:
@@ -241,7 +295,7 @@ def test_a_killed_run_with_a_teacher_resumes_to_the_very_same_weights(
     monkeypatch.undo()
     stored = fit._State.load(*_checkpoint(tmp_path / "run", recipe))
     assert stored is not None
-    assert float(stored.distiller["frame_mean"].abs().sum()) > 0
+    assert float(stored.distiller["position"].abs().sum()) > 0
     trained(recipe, tmp_path / "run", resume=True)
     runs = [sorted((tmp_path / name).rglob("model.safetensors")) for name in ("run", "whole")]
     assert len(runs[0]) == 2
