@@ -85,9 +85,16 @@ def benchmark(args: argparse.Namespace) -> int:
     args.output.mkdir(parents=True, exist_ok=True)
     write_csv(svm, args.output / "predictions.csv")
     (args.output / "choices.json").write_text(json.dumps(choices, indent=2) + "\n", encoding="utf-8")
-    print(evaluate(svm).render("eGeMAPS + SVM"))
+    comparison, figures = compare(svm, run), evaluate(svm)
+    report = {
+        "egemaps": figures.to_dict()["measures"],
+        "run": evaluate(run).to_dict()["measures"],
+        "comparison": comparison.to_dict(),
+    }
+    (args.output / "comparison.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    print(figures.render("eGeMAPS + SVM"))
     print("\nagainst the run")
-    print(compare(svm, run).render("eGeMAPS", "run"))
+    print(comparison.render("eGeMAPS", "run"))
     return 0
 
 

@@ -452,7 +452,7 @@ def test_whisper_agrees_with_transformers_on_its_full_length(checkpoints: dict[s
 
 
 def test_whisper_refuses_more_frames_than_it_has_positions(checkpoints: dict[str, Path]) -> None:
-    with pytest.raises(ValueError, match="Whisper takes 1200 frames at most, got 1250"):
+    with pytest.raises(UsageError, match=r"this Whisper takes 12 s at most, got 12\.5 s"):
         speech(checkpoints["whisper"])(batch([200_000]))
 
 

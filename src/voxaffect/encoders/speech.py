@@ -256,7 +256,11 @@ class SpeechEncoder(nn.Module):
         encoder = self.encoder
         n_positions = int(encoder.config.max_source_positions)
         if not is_tracing() and log_mel.shape[1] > 2 * n_positions:
-            raise ValueError(f"Whisper takes {2 * n_positions} frames at most, got {log_mel.shape[1]}")
+            raise UsageError(
+                "too_long",
+                f"this Whisper takes {n_positions / 50:g} s at most, got {log_mel.shape[1] / 100:g} s",
+                hint="cut it into windows: set features.window in the recipe",
+            )
         n = n_hops(n_samples, log_mel.shape[1])
         mask = exists(n, log_mel.shape[1])
         x = clear(log_mel, mask).transpose(1, 2)

@@ -1,0 +1,101 @@
+"""The bundled model and clips: small, whole, honest about what was measured, and quick to answer."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from voxaffect.cli import main
+from voxaffect.cli.demo import CLIPS
+from voxaffect.evaluation import evaluate
+from voxaffect.modelfile import find_model, read_model
+from voxaffect.predictions import read_csv
+from voxaffect.predictor import load
+from voxaffect.significance import compare
+
+ROOT = Path(__file__).resolve().parents[1]
+EVIDENCE = ROOT / "results" / "bundled"
+
+
+def test_the_bundled_model_is_small_and_whole() -> None:
+    model = read_model(find_model(None))
+    folder = model.path.parent
+    assert sum(file.stat().st_size for file in folder.iterdir()) <= 10e6
+    assert model.labels == ("angry", "happy", "neutral", "sad")
+    assert set(model.inputs) == {"spectrogram", "mfcc", "waveform"}  # the three branches
+    assert model.licence == "CC-BY-NC-SA-4.0"
+    assert model.path.with_suffix(".md").read_text(encoding="utf-8") == model.card
+
+
+def test_the_card_says_what_the_committed_run_measured() -> None:
+    card = read_model(find_model(None)).card
+    evaluation = evaluate(read_csv(EVIDENCE / "predictions.csv"))
+    for name, interval in evaluation.measures.items():
+        low, high = 100 * interval.low, 100 * interval.high
+        assert f"| {name} | {100 * interval.value:.1f} | {low:.1f} to {high:.1f} |" in card
+    for word in ("perceived", "CC BY-NC-SA 4.0", "AI Act", "never heard that speaker"):
+        assert word in card
+
+
+def test_the_evidence_is_of_the_recipe_that_made_the_model() -> None:
+    """The two runs share everything but the protocol."""
+    recipe = json.loads((EVIDENCE / "recipe.json").read_text(encoding="utf-8"))
+    training = read_model(find_model(None)).metadata["training"]
+    assert training["recipe"] == recipe["name"]
+    assert training["corpora"] == recipe["data"]["corpora"]
+    for fold in json.loads((EVIDENCE / "folds.json").read_text(encoding="utf-8")):
+        sides = [set(fold[side]) for side in ("train", "dev", "test")]
+        assert sum(map(len, sides)) == len(set.union(*sides))
+
+
+def test_it_is_clearly_better_than_egemaps_on_the_same_speakers() -> None:
+    """Paired, over the very same utterances, each judged by models blind to its speaker."""
+    svm = read_csv(EVIDENCE / "egemaps" / "predictions.csv")
+    run = read_csv(EVIDENCE / "predictions.csv")
+    assert sorted(svm.ids) == sorted(run.ids)
+    found = compare(svm, run).to_dict()
+    stored = json.loads((EVIDENCE / "egemaps" / "comparison.json").read_text(encoding="utf-8"))["comparison"]
+    assert json.loads(json.dumps(found)) == stored
+    assert evaluate(run).ua.value > evaluate(svm).ua.value
+
+
+def test_models_verify_accepts_it(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", "verify"]) == 0
+    assert capsys.readouterr().out.startswith("ok ")
+
+
+def test_the_demo_tells_every_clip_and_what_it_is_not(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["demo"]) == 0
+    out = capsys.readouterr().out
+    for clip in CLIPS.iterdir():
+        assert clip.name in out
+    assert "no speech" in out
+    assert "synthetic speech" in out
+
+
+def test_the_clips_show_the_formats_that_people_have() -> None:
+    results = {r.source.path: r for r in load().predict_many(sorted(CLIPS.iterdir())) if r.source is not None}
+    codecs = {r.source.codec for r in results.values() if r.source is not None}
+    assert codecs >= {"pcm_mulaw", "opus", "mp3", "aac", "flac"}
+    silence = next(r for path, r in results.items() if path and path.endswith("silence.flac"))
+    assert (silence.label, silence.reason) == (None, "no_speech")
+
+
+def test_a_louder_copy_of_a_clip_keeps_its_label() -> None:
+    """Not a claim about every voice: a guard against a model that hears nothing but the level."""
+    from voxaffect.audio import mono, read_audio
+
+    model = load()
+    samples = mono(read_audio(CLIPS / "slow.flac").samples)
+    labels = {model.predict((samples * gain, 16_000)).label for gain in (0.7, 1.0, 1.4)}
+    assert len(labels) == 1
+
+
+def test_real_speech_of_a_corpus_gets_finite_answers(shared_corpora: Path) -> None:
+    files = sorted((shared_corpora / "originals" / "ravdess").rglob("*.wav"))
+    for result in load().predict_many(files):
+        assert result.error is None
+        assert result.probs is not None
+        assert sum(result.probs.values()) == pytest.approx(1.0, abs=1e-6)
