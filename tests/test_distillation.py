@@ -279,21 +279,21 @@ class Killed(BaseException):
 def test_a_killed_run_with_a_teacher_resumes_to_the_very_same_weights(
     corpus: Path, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from voxaffect import fit
+    from voxaffect.training_state import TrainingState
 
     recipe = taught_recipe(corpus, checkpoint)
     trained(recipe, tmp_path / "whole")
-    save = fit._State.save
+    save = TrainingState.save
 
     def save_and_die(self: Any, path: Path, digest: str) -> None:
         save(self, path, digest)
         raise Killed
 
-    monkeypatch.setattr(fit._State, "save", save_and_die)
+    monkeypatch.setattr(TrainingState, "save", save_and_die)
     with pytest.raises(Killed):
         trained(recipe, tmp_path / "run")
     monkeypatch.undo()
-    stored = fit._State.load(*_checkpoint(tmp_path / "run", recipe))
+    stored = TrainingState.load(*_checkpoint(tmp_path / "run", recipe))
     assert stored is not None
     assert float(stored.distiller["position"].abs().sum()) > 0
     trained(recipe, tmp_path / "run", resume=True)

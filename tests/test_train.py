@@ -119,9 +119,9 @@ class Killed(BaseException):
 def test_a_killed_run_resumes_to_the_very_same_weights(
     corpus: Path, finished: tuple[Path, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kill_at: int
 ) -> None:
-    from voxaffect import fit
+    from voxaffect.training_state import TrainingState
 
-    save, calls = fit._State.save, 0
+    save, calls = TrainingState.save, 0
 
     def killing_save(self: Any, path: Path, digest: str) -> None:
         nonlocal calls
@@ -132,7 +132,7 @@ def test_a_killed_run_resumes_to_the_very_same_weights(
         if calls == kill_at:
             raise Killed
 
-    monkeypatch.setattr(fit._State, "save", killing_save)
+    monkeypatch.setattr(TrainingState, "save", killing_save)
     run = tmp_path / "run"
     with pytest.raises(Killed):
         trained(tiny(corpus), run)
@@ -193,15 +193,15 @@ def test_a_finished_run_resumes_to_itself(corpus: Path, finished: tuple[Path, An
 
 def interrupted(corpus: Path, run: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A run killed after its first checkpoint; the checkpoint's path."""
-    from voxaffect import fit
+    from voxaffect.training_state import TrainingState
 
-    save = fit._State.save
+    save = TrainingState.save
 
     def save_and_die(self: Any, path: Path, digest: str) -> None:
         save(self, path, digest)
         raise Killed
 
-    monkeypatch.setattr(fit._State, "save", save_and_die)
+    monkeypatch.setattr(TrainingState, "save", save_and_die)
     with pytest.raises(Killed):
         trained(tiny(corpus), run)
     monkeypatch.undo()
@@ -231,10 +231,10 @@ def test_a_checkpoint_of_another_fold_is_refused(
     corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     checkpoint = interrupted(corpus, tmp_path / "run", monkeypatch)
-    from voxaffect.fit import _State
+    from voxaffect.training_state import TrainingState
 
     with pytest.raises(ArtefactError, match="belongs to another recipe or fold"):
-        _State.load(checkpoint, "other")
+        TrainingState.load(checkpoint, "other")
 
 
 def test_a_second_process_is_refused_and_a_dead_ones_lock_taken_over(tmp_path: Path) -> None:

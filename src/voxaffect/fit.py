@@ -7,11 +7,9 @@ one machine and device).
 
 from __future__ import annotations
 
-import io
-import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,14 +18,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from voxaffect.cache import seal, unseal
-from voxaffect.errors import ArtefactError, ResourceError
+from voxaffect.errors import ResourceError
 from voxaffect.examples import ExampleStore, Item
 from voxaffect.features import collate
 from voxaffect.metrics import confusion, ua, wa
-from voxaffect.model import CoAttention
+from voxaffect.objective import Objective, class_weights
 from voxaffect.recipe import TrainingOptions
-from voxaffect.run import write_bytes
+from voxaffect.training_state import Borrowed, TrainingState, portable, update_average
 
 if TYPE_CHECKING:
     from voxaffect.distillation import Distiller
@@ -73,18 +70,18 @@ def fit(
     keys = store.training_keys(train)
     steps_per_epoch = math.ceil(len(keys) / options.batch_size)
     groups = _parameter_groups(model, options)
-    objective = _Objective(model, distiller, options, store.augmentation.mixup)
+    objective = Objective(model, distiller, options, store.augmentation.mixup)
     if distiller is not None:
         distiller.to(device)
         groups.append({"params": list(distiller.parameters()), "lr": options.learning_rate})
     optimizer = torch.optim.AdamW(groups, weight_decay=options.weight_decay)
     base_rates = [group["lr"] for group in optimizer.param_groups]
     if options.class_weights:
-        objective.class_weights = _class_weights(store.targets[list(train)], len(store.labels)).to(device)
+        objective.class_weights = class_weights(store.targets[list(train)], len(store.labels)).to(device)
 
-    state = _State.load(checkpoint, digest) if checkpoint is not None else None
+    state = TrainingState.load(checkpoint, digest) if checkpoint is not None else None
     if state is None:
-        state = _State(history=[], best={}, average={})
+        state = TrainingState(history=[], best={}, average={})
     else:
         model.load_state_dict(state.model, strict=False)
         if distiller is not None:
@@ -128,11 +125,11 @@ def fit(
             bad = 0
             optimizer.step()
             if options.average_last:
-                _update_average(
+                update_average(
                     state.average, model, options.average_last, (epoch - 1) * steps_per_epoch + step
                 )
             total += step_loss * len(batch_keys)
-        with _Weights(model, state.average if options.average_last else {}):
+        with Borrowed(model, state.average if options.average_last else {}):
             row = {
                 "epoch": float(epoch),
                 "train_loss": total / max(len(keys), 1),
@@ -142,8 +139,8 @@ def fit(
                 raise _diverged("the dev speakers", epoch)
             state.history.append(row)
             if _best(state.history, options) == epoch - 1:
-                state.best = _portable(model)
-        state.model, state.optimizer = _portable(model), optimizer.state_dict()
+                state.best = portable(model)
+        state.model, state.optimizer = portable(model), optimizer.state_dict()
         state.distiller = {} if distiller is None else distiller.state_dict()
         if checkpoint is not None:
             state.save(checkpoint, digest)
@@ -209,104 +206,12 @@ def hash_seed(*parts: int) -> int:
     return int(np.random.SeedSequence(list(parts)).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
-@dataclass
-class _State:
-    """What a checkpoint holds."""
-
-    history: list[dict[str, float]]
-    best: dict[str, Tensor]
-    average: dict[str, Tensor]
-    model: dict[str, Tensor] = None  # type: ignore[assignment]
-    optimizer: dict[str, Any] = None  # type: ignore[assignment]
-    distiller: dict[str, Tensor] = field(default_factory=dict)
-
-    def save(self, path: Path, digest: str) -> None:
-        buffer = io.BytesIO()
-        torch.save(
-            {
-                "digest": digest,
-                "history": json.dumps(self.history),
-                **{k: getattr(self, k) for k in _TENSORS},
-            },
-            buffer,
-        )
-        write_bytes(path, seal(buffer.getvalue()))
-
-    @classmethod
-    def load(cls, path: Path, digest: str) -> _State | None:
-        if not path.is_file():
-            return None
-        payload = unseal(path.read_bytes())
-        if payload is None:
-            raise ArtefactError(
-                "checkpoint_refused", f"{path} is damaged", hint="delete it to train this fold from its start"
-            )
-        stored = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
-        if stored["digest"] != digest:
-            raise ArtefactError(
-                "checkpoint_refused", f"{path} belongs to another recipe or fold", hint="delete it"
-            )
-        return cls(json.loads(stored["history"]), **{k: stored[k] for k in _TENSORS})
-
-
-_TENSORS = ("best", "average", "model", "optimizer", "distiller")
-
-
-class _Weights:
-    """While open, `model` has the weights `average` (if any); afterwards its own again."""
-
-    def __init__(self, model: nn.Module, average: dict[str, Tensor]) -> None:
-        self.model, self.average = model, average
-        self.own: dict[str, Tensor] = {}
-
-    def __enter__(self) -> None:
-        if self.average:
-            self.own = {
-                name: value.detach().clone()
-                for name, value in self.model.named_parameters()
-                if value.requires_grad
-            }
-            self._put(self.average)
-
-    def __exit__(self, *_: object) -> None:
-        if self.own:
-            self._put(self.own)
-
-    def _put(self, weights: dict[str, Tensor]) -> None:
-        with torch.no_grad():
-            for name, value in self.model.named_parameters():
-                if name in weights:
-                    value.copy_(weights[name])
-
-
 def _diverged(where: str, epoch: int) -> ResourceError:
     return ResourceError(
         "diverged",
         f"in epoch {epoch} the loss was not finite for {where}",
         hint="try a lower --set training.learning_rate; the last good checkpoint is kept",
     )
-
-
-def _update_average(average: dict[str, Tensor], model: nn.Module, decay: float, step: int) -> None:
-    decay = min(
-        decay, (1 + step) / (10 + step)
-    )  # early steps count for less than the start-up weights deserve
-    with torch.no_grad():
-        for name, value in model.named_parameters():
-            if not value.requires_grad:
-                continue
-            if name in average:
-                average[name].lerp_(value, 1 - decay)
-            else:
-                average[name] = value.detach().clone()
-
-
-def _portable(model: nn.Module) -> dict[str, Tensor]:
-    """Copies of all weights that training can change; a frozen encoder is known by its checkpoint instead."""
-    frozen = {name for name, value in model.named_parameters() if not value.requires_grad}
-    return {
-        name: value.detach().cpu().clone() for name, value in model.state_dict().items() if name not in frozen
-    }
 
 
 def _parameter_groups(model: nn.Module, options: TrainingOptions) -> list[dict[str, Any]]:
@@ -319,11 +224,6 @@ def _parameter_groups(model: nn.Module, options: TrainingOptions) -> list[dict[s
         {"params": tuned, "lr": options.encoder_learning_rate},
     ]
     return [group for group in groups if group["params"]]
-
-
-def _class_weights(targets: np.ndarray, n_classes: int) -> Tensor:
-    counts = np.maximum(np.bincount(targets, minlength=n_classes), 1)
-    return torch.tensor(len(targets) / (n_classes * counts), dtype=torch.float32)
 
 
 def _batches(
@@ -349,50 +249,6 @@ def _rate_factor(step: int, total: int, options: TrainingOptions) -> float:
     if options.schedule == "constant":
         return 1.0
     return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(total - warmup, 1)))
-
-
-class _Objective:
-    """The loss of a batch: cross-entropy, mixed up or not, and the distance from the teacher, if there is one."""
-
-    def __init__(
-        self, model: nn.Module, distiller: Distiller | None, options: TrainingOptions, mixup: float
-    ) -> None:
-        self.model, self.distiller, self.options, self.mixup = model, distiller, options, mixup
-        self.class_weights: Tensor | None = None
-        if distiller is not None:
-            from voxaffect.distillation import Student
-
-            assert isinstance(model, CoAttention)
-            self.student = Student(model, distiller.options)
-
-    def __call__(self, inputs: dict[str, Tensor], y: Tensor, rng: np.random.Generator) -> Tensor:
-        if self.mixup <= 0 or len(y) < 2:
-            return self._loss(inputs, [(1.0, y)])
-        share = float(rng.beta(self.mixup, self.mixup))
-        partner = torch.from_numpy(rng.permutation(len(y))).to(y.device)
-        mixed = {
-            name: torch.maximum(value, value[partner])
-            if name == "n_samples"
-            else share * value + (1 - share) * value[partner]
-            for name, value in inputs.items()
-        }
-        return self._loss(mixed, [(share, y), (1 - share, y[partner])])
-
-    def _loss(self, inputs: dict[str, Tensor], truths: list[tuple[float, Tensor]]) -> Tensor:
-        if self.distiller is None:
-            logits, distance = self.model(inputs), None
-        else:
-            logits, *seen = self.student(inputs)
-            distance = self.distiller(*seen, inputs["teacher"], inputs["teacher_start"])
-        parts = [
-            share
-            * F.cross_entropy(
-                logits, y, weight=self.class_weights, label_smoothing=self.options.label_smoothing
-            )
-            for share, y in truths
-        ]
-        total = torch.stack(parts).sum()
-        return total if distance is None else total + distance
 
 
 def _score(row: dict[str, float], options: TrainingOptions) -> float:

@@ -1,0 +1,67 @@
+"""What a batch is judged by: cross-entropy, mixed up or not, and the distance from a teacher if there is one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from voxaffect.model import CoAttention
+from voxaffect.recipe import TrainingOptions
+
+if TYPE_CHECKING:
+    from voxaffect.distillation import Distiller
+
+
+class Objective:
+    """The loss of a batch: cross-entropy, mixed up or not, and the distance from the teacher, if there is one."""
+
+    def __init__(
+        self, model: nn.Module, distiller: Distiller | None, options: TrainingOptions, mixup: float
+    ) -> None:
+        self.model, self.distiller, self.options, self.mixup = model, distiller, options, mixup
+        self.class_weights: Tensor | None = None
+        if distiller is not None:
+            from voxaffect.distillation import Student
+
+            assert isinstance(model, CoAttention)
+            self.student = Student(model, distiller.options)
+
+    def __call__(self, inputs: dict[str, Tensor], y: Tensor, rng: np.random.Generator) -> Tensor:
+        """The loss, a scalar, of padded `inputs` with classes `y` (B,); `rng` draws the mixture."""
+        if self.mixup <= 0 or len(y) < 2:
+            return self._loss(inputs, [(1.0, y)])
+        share = float(rng.beta(self.mixup, self.mixup))
+        partner = torch.from_numpy(rng.permutation(len(y))).to(y.device)
+        mixed = {
+            name: torch.maximum(value, value[partner])
+            if name == "n_samples"
+            else share * value + (1 - share) * value[partner]
+            for name, value in inputs.items()
+        }
+        return self._loss(mixed, [(share, y), (1 - share, y[partner])])
+
+    def _loss(self, inputs: dict[str, Tensor], truths: list[tuple[float, Tensor]]) -> Tensor:
+        if self.distiller is None:
+            logits, distance = self.model(inputs), None
+        else:
+            logits, *seen = self.student(inputs)
+            distance = self.distiller(*seen, inputs["teacher"], inputs["teacher_start"])
+        parts = [
+            share
+            * F.cross_entropy(
+                logits, y, weight=self.class_weights, label_smoothing=self.options.label_smoothing
+            )
+            for share, y in truths
+        ]
+        total = torch.stack(parts).sum()
+        return total if distance is None else total + distance
+
+
+def class_weights(targets: np.ndarray, n_classes: int) -> Tensor:
+    """(K,) weights by which every class of `targets` (N,) counts the same in a cross-entropy."""
+    counts = np.maximum(np.bincount(targets, minlength=n_classes), 1)
+    return torch.tensor(len(targets) / (n_classes * counts), dtype=torch.float32)

@@ -1,0 +1,203 @@
+"""One part of a run: the training of one fold with one seed, its dev and test answers, and what it leaves behind."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from voxaffect.errors import UsageError
+from voxaffect.examples import ExampleStore
+from voxaffect.parallel import Progress
+from voxaffect.predictions import Predictions, write_csv
+from voxaffect.recipe import Recipe
+from voxaffect.run import RunFolder, write_json, write_text
+from voxaffect.splits import Fold
+from voxaffect.table import UtteranceTable
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@dataclass(frozen=True)
+class Part:
+    """One training: a seed and a fold."""
+
+    seed: int
+    fold: Fold
+
+    @property
+    def name(self) -> str:
+        """How progress and errors name it."""
+        return f"seed {self.seed}, fold {self.fold.name}"
+
+
+def train_part(
+    recipe: Recipe,
+    part: Part,
+    store: ExampleStore,
+    folder: RunFolder,
+    device: str,
+    epochs: int,
+    progress: Progress,
+) -> None:
+    """Train, choose on the dev speakers, then answer for the test speakers once; `progress` gets epochs."""
+    started = time.monotonic()
+    place = place_of(folder, part)
+    place.mkdir(parents=True, exist_ok=True)
+    train_rows, dev_rows, test_rows = (
+        _rows(store.table, s) for s in (part.fold.train, part.fold.dev, part.fold.test)
+    )
+    if recipe.model.get("kind", "coattention") == "probe":
+        model, report, dev_rows, dev_log_probs, history = _fit_probe(
+            recipe, part, store, train_rows + dev_rows
+        )
+    else:
+        model, report, dev_log_probs, history = _fit_gradient(
+            recipe, part, store, train_rows, dev_rows, place, device, progress
+        )
+    from voxaffect.fit import log_probabilities
+
+    write_csv(_predictions(store, dev_rows, dev_log_probs, part), place / "dev_predictions.csv")
+    if test_rows:
+        log_probs = log_probabilities(model, store, test_rows, device)
+        write_csv(_predictions(store, test_rows, log_probs, part), place / "predictions.csv")
+    _write_history(place, part, history)
+    report |= {"seconds": round(time.monotonic() - started, 1), "train_utterances": len(train_rows)}
+    write_json(place / "done.json", report)
+    progress(epochs - len(history), part.name)  # an early stop counts as done
+    (place / "checkpoint.pt").unlink(missing_ok=True)
+
+
+def _fit_gradient(
+    recipe: Recipe,
+    part: Part,
+    store: ExampleStore,
+    train_rows: list[int],
+    dev_rows: list[int],
+    place: Path,
+    device: str,
+    progress: Progress,
+) -> tuple[nn.Module, dict[str, Any], np.ndarray, list[dict[str, float]]]:
+    import torch
+
+    from voxaffect.fit import fit, hash_seed, log_probabilities, to_tensors
+
+    torch.manual_seed(hash_seed(part.seed, 0))
+    model = build_model(recipe)
+    keys = store.training_keys(train_rows)
+    rng = np.random.default_rng([part.seed, 0])
+    batches = [keys[start : start + 64] for start in range(0, len(keys), 64)]
+    model.fit_normalisation(to_tensors([store.training_item(key, rng) for key in batch]) for batch in batches)
+
+    distiller = None
+    if store.teacher is not None:
+        from voxaffect.distillation import Distiller
+
+        distiller = Distiller(model, store.teacher.dim, recipe.distillation)
+        distiller.fit([states for row in train_rows for states in store.taught(row)])
+
+    def on_epoch(history: Sequence[dict[str, float]]) -> None:
+        progress(1, f"{part.name}: dev UA {history[-1]['dev_ua']:.3f}")
+        _write_history(place, part, history)
+
+    fitted = fit(
+        model,
+        store,
+        train_rows,
+        dev_rows,
+        recipe.training,
+        seed=part.seed,
+        device=device,
+        checkpoint=place / "checkpoint.pt",
+        digest=f"{recipe.digest}/{part.seed}/{part.fold.name}",
+        distiller=distiller,
+        on_epoch=on_epoch,
+    )
+    model.save(place / "model")
+    report = {"best_epoch": fitted.best_epoch, "epochs": len(fitted.history)}
+    dev_log_probs = log_probabilities(fitted.model, store, dev_rows, device)
+    return fitted.model, report, dev_log_probs, list(fitted.history)
+
+
+def _fit_probe(
+    recipe: Recipe, part: Part, store: ExampleStore, rows: list[int]
+) -> tuple[nn.Module, dict[str, Any], list[int], np.ndarray, list[dict[str, float]]]:
+    from voxaffect.fit import to_tensors
+    from voxaffect.probe import fit_probe, read_probe_options
+
+    options, _ = read_probe_options(located(recipe))
+    assert store.frozen is not None
+    for row in rows:
+        if len(store.judged(row)) != 1:
+            raise UsageError("bad_value", "a probe takes whole utterances: set features.window = 0")
+    batches = [
+        to_tensors([store.judged(row)[0] for row in rows[start : start + 32]])
+        for start in range(0, len(rows), 32)
+    ]
+    speakers = [store.table[row].speaker for row in rows]
+    probe, report, log_probs = fit_probe(
+        store.frozen, options, batches, store.targets[rows], speakers, len(store.labels), part.seed
+    )
+    return probe, report, rows, log_probs, []
+
+
+def located(recipe: Recipe) -> dict[str, Any]:
+    """The [model] table with the checkpoint's folder, where it is one, taken from the recipe's folder."""
+    table = dict(recipe.model)
+    speech = dict(table.get("speech") or {})
+    if "checkpoint" in speech:
+        table["speech"] = {**speech, "checkpoint": local_checkpoint(recipe, speech["checkpoint"])}
+    return table
+
+
+def local_checkpoint(recipe: Recipe, checkpoint: str) -> str:
+    """`checkpoint` as a folder beside the recipe if there is one, else as the hub name that it is."""
+    folder = recipe.resolve(checkpoint)
+    return str(folder) if folder.is_dir() else checkpoint
+
+
+def build_model(recipe: Recipe) -> Any:
+    """The co-attention model of the recipe, with random weights wherever no checkpoint is named."""
+    from voxaffect.model import CoAttention, ModelOptions
+
+    table = located(recipe)
+    kind = table.pop("kind", "coattention")
+    if kind != "coattention":
+        raise UsageError(
+            "unknown_model", f"unknown model kind {kind!r}; expected one of ['coattention', 'probe']"
+        )
+    return CoAttention(ModelOptions.from_dict({**table, "n_classes": len(recipe.data.labels)}))
+
+
+def place_of(folder: RunFolder, part: Part) -> Path:
+    """The folder of `part` in the run."""
+    return folder.part(part.seed, part.fold.name)
+
+
+def _write_history(place: Path, part: Part, history: Sequence[dict[str, float]]) -> None:
+    rows = [{"seed": part.seed, "fold": part.fold.name, **row} for row in history]
+    write_text(place / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+
+
+def _predictions(store: ExampleStore, rows: Sequence[int], log_probs: np.ndarray, part: Part) -> Predictions:
+    probs = np.exp(log_probs)
+    return Predictions(
+        ids=tuple(store.table[row].id for row in rows),
+        speakers=tuple(store.table[row].speaker for row in rows),
+        folds=(part.fold.name,) * len(rows),
+        labels=store.labels,
+        truth=store.targets[list(rows)],
+        probs=probs / probs.sum(axis=1, keepdims=True),
+        seeds=(part.seed,) * len(rows),
+    )
+
+
+def _rows(table: UtteranceTable, speakers: Sequence[str]) -> list[int]:
+    chosen = set(speakers)
+    return [row for row, utterance in enumerate(table) if utterance.speaker in chosen]
