@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import os
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -60,7 +61,7 @@ def confusion_figure(panels: Sequence[tuple[str, npt.ArrayLike]], labels: Sequen
         axis.tick_params(length=0)
         for spine in axis.spines.values():
             spine.set_visible(False)
-        axis.set_title(title, fontsize=11)
+        axis.set_title(textwrap.fill(title, round(9 * side)), fontsize=11)
     return figure
 
 

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from voxaffect.result import Result
 
 from voxaffect.cli import add_model_arguments
 
@@ -27,7 +32,8 @@ def run(args: argparse.Namespace) -> int:
     if not clips:
         raise ArtefactError("clips_missing", f"no clips in {CLIPS}", hint="install voxaffect again")
     predictor = load(args.model, device=args.device)
-    formats.get("table").write(predictor.predict_many(clips), sys.stdout)
+    results = (_by_name(result) for result in predictor.predict_many(clips))
+    formats.get("table").write(results, sys.stdout)
     model = predictor.model
     print()
     print(f"Model {model.name} {model.version}, on this machine alone: nothing was sent anywhere.")
@@ -36,3 +42,9 @@ def run(args: argparse.Namespace) -> int:
     )
     print("Next: voxaffect predict YOUR.wav, and voxaffect models show for what the model can and cannot do.")
     return ExitCode.OK
+
+
+def _by_name(result: Result) -> Result:
+    """`result` under the clip's name alone: where the package lies is of no interest here."""
+    name = Path(result.id).name
+    return replace(result, id=name, path=name)
