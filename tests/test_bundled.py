@@ -83,14 +83,21 @@ def test_the_clips_show_the_formats_that_people_have() -> None:
     assert (silence.label, silence.reason) == (None, "no_speech")
 
 
-def test_a_louder_copy_of_a_clip_keeps_its_label() -> None:
+def test_a_louder_copy_of_a_clip_that_it_is_sure_of_keeps_its_label() -> None:
     """Not a claim about every voice: a guard against a model that hears nothing but the level."""
     from voxaffect.audio import mono, read_audio
 
     model = load()
-    samples = mono(read_audio(CLIPS / "slow.flac").samples)
-    labels = {model.predict((samples * gain, 16_000)).label for gain in (0.7, 1.0, 1.4)}
-    assert len(labels) == 1
+    n_sure = 0
+    for clip in sorted(CLIPS.iterdir()):
+        result = model.predict(clip)
+        if result.label is None or result.uncertain:
+            continue
+        n_sure += 1
+        samples = mono(read_audio(clip).samples)
+        for gain in (0.7, 1.4):  # 3 dB either way
+            assert model.predict((samples * gain, 16_000)).label == result.label
+    assert n_sure >= 2
 
 
 def test_real_speech_of_a_corpus_gets_finite_answers(shared_corpora: Path) -> None:
