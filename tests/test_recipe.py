@@ -50,6 +50,10 @@ def test_labels_are_put_in_alphabetical_order(tmp_path: Path) -> None:
         (MINIMAL + "[protocol]\nseeds = 1\n", "r.protocol.seeds must be a list, got 1"),
         (MINIMAL + "[augmentation]\nspeed = [0.0, 1.0]\n", "copies must not be negative and speed"),
         (MINIMAL + "[augmentation]\nspeed = [1.0]\n", "must be a list of 2 values"),
+        (
+            MINIMAL + "[augmentation]\nmixup = 0.2\n[distillation]\ncheckpoint = 'x'\n",
+            "mixup and distillation do not go together",
+        ),
         ('name = "r"\n', r"needs the key 'data'"),
         ('name = "r"\ndata = 3\n', "r.data must be a table, got 3"),
         ('name = "r"\n[data]\ncorpora = []\n', "corpora is empty"),

@@ -15,9 +15,10 @@ import pytest
 
 import training_corpus
 from voxaffect.errors import ArtefactError, CorpusError, ResourceError, UsageError
+from voxaffect.files import write_text
 from voxaffect.predictions import read_csv
 from voxaffect.recipe import Recipe, read_recipe
-from voxaffect.run import RunFolder, write_text
+from voxaffect.run import RunFolder
 
 torch = pytest.importorskip("torch", reason="needs the extra `train`")
 torch.set_num_threads(1)

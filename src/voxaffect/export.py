@@ -28,8 +28,8 @@ from torch import Tensor, nn
 from voxaffect.encoders.masking import HOP_LENGTH, is_tracing
 from voxaffect.encoders.speech import SpeechEncoder
 from voxaffect.errors import ArtefactError
+from voxaffect.files import write_bytes
 from voxaffect.modelfile import DIGEST_KEY, DIGEST_MARKER, EMPTY_DIGEST, METADATA_KEY, write_digest
-from voxaffect.run import write_bytes
 
 if TYPE_CHECKING:
     import onnx

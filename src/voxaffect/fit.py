@@ -8,6 +8,7 @@ one machine and device).
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -231,7 +232,7 @@ def _batches(
 ) -> list[list[tuple[int, int]]]:
     if options.balance == "corpus":
         groups = [(store.table[index].corpus, store.table[index].label) for index, _ in keys]
-        counts = {group: groups.count(group) for group in set(groups)}
+        counts = Counter(groups)
         weights = np.array([1 / counts[group] for group in groups])
         order = rng.choice(len(keys), len(keys), p=weights / weights.sum())
     else:

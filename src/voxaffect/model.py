@@ -26,8 +26,8 @@ from voxaffect.encoders.speech import SpeechEncoder, SpeechOptions
 from voxaffect.encoders.vit import VisionTransformer, VitOptions
 from voxaffect.encoders.waveform import WaveformEncoder, WaveformOptions
 from voxaffect.errors import ArtefactError
+from voxaffect.files import write_bytes
 from voxaffect.model_options import ModelOptions, SpectrogramOptions, SpeechBranchOptions, camser, small
-from voxaffect.run import write_bytes
 from voxaffect.wiring import PUBLISHED_FRAMES, NativeWiring, PublishedWiring, pools_itself
 
 __all__ = ["CoAttention", "ModelOptions", "as_batch", "camser", "small"]

@@ -13,10 +13,11 @@ import numpy as np
 
 from voxaffect.errors import UsageError
 from voxaffect.examples import ExampleStore
+from voxaffect.files import write_json, write_text
 from voxaffect.parallel import Progress
 from voxaffect.predictions import Predictions, write_csv
 from voxaffect.recipe import Recipe
-from voxaffect.run import RunFolder, write_json, write_text
+from voxaffect.run import RunFolder
 from voxaffect.splits import Fold
 from voxaffect.table import UtteranceTable
 
@@ -53,7 +54,7 @@ def train_part(
     train_rows, dev_rows, test_rows = (
         _rows(store.table, s) for s in (part.fold.train, part.fold.dev, part.fold.test)
     )
-    if recipe.model.get("kind", "coattention") == "probe":
+    if recipe.model_kind == "probe":
         model, report, dev_rows, dev_log_probs, history = _fit_probe(
             recipe, part, store, train_rows + dev_rows
         )
@@ -167,10 +168,11 @@ def build_model(recipe: Recipe) -> Any:
     from voxaffect.model import CoAttention, ModelOptions
 
     table = located(recipe)
-    kind = table.pop("kind", "coattention")
-    if kind != "coattention":
+    table.pop("kind", None)
+    if recipe.model_kind != "coattention":
         raise UsageError(
-            "unknown_model", f"unknown model kind {kind!r}; expected one of ['coattention', 'probe']"
+            "unknown_model",
+            f"unknown model kind {recipe.model_kind!r}; expected one of ['coattention', 'probe']",
         )
     return CoAttention(ModelOptions.from_dict({**table, "n_classes": len(recipe.data.labels)}))
 

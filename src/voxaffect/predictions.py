@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from voxaffect.corpora.sheet import Row, read_sheet
 from voxaffect.errors import ArtefactError, CorpusError
+from voxaffect.files import write_text
 
 FILE_NAME = "predictions.csv"
 SUM_TOLERANCE = 1e-3
@@ -163,7 +164,8 @@ def concat(parts: Sequence[Predictions]) -> Predictions:
 def write_csv(predictions: Predictions, path: str | os.PathLike[str]) -> None:
     """Write `predictions` in their sorted order: UTF-8, LF, probabilities with 6 significant digits.
 
-    The file appears whole or not at all. Probability columns are left out where there are none.
+    The file appears whole or not at all: ResourceError `disk` if it cannot. Probability columns are left out where
+    there are none.
     """
     p = predictions.sorted()
     buffer = io.StringIO()
@@ -174,13 +176,7 @@ def write_csv(predictions: Predictions, path: str | os.PathLike[str]) -> None:
     for utterance, speaker, fold, seed, truth, predicted, probs in rows:
         numbers = [f"{x:.6g}" for x in probs] if p.has_probs else []
         writer.writerow([utterance, speaker, fold, seed, p.labels[truth], p.labels[predicted], *numbers])
-    target = Path(path)
-    part = target.with_name(target.name + ".part")
-    try:
-        part.write_bytes(buffer.getvalue().encode("utf-8"))
-        part.replace(target)
-    finally:
-        part.unlink(missing_ok=True)
+    write_text(Path(path), buffer.getvalue())
 
 
 def read_csv(path: str | os.PathLike[str]) -> Predictions:

@@ -183,6 +183,15 @@ class Recipe:
     title: str = ""
     folder: str = "."
 
+    def __post_init__(self) -> None:
+        if self.augmentation.mixup > 0 and self.distillation.checkpoint:
+            raise ValueError("mixup and distillation do not go together: a mixture has no moment of its own")
+
+    @property
+    def model_kind(self) -> str:
+        """`coattention`, unless [model] says otherwise."""
+        return str(self.model.get("kind", "coattention"))
+
     def resolve(self, path: str) -> Path:
         """`path` of the recipe, relative paths taken from the recipe's own folder."""
         return Path(self.folder) / path

@@ -18,10 +18,11 @@ from voxaffect.calibration import certainty_threshold, fit_temperature, softmax
 from voxaffect.errors import ArtefactError, UsageError
 from voxaffect.evaluation import Evaluation, evaluate
 from voxaffect.feature_options import FeatureOptions
+from voxaffect.files import write_text
 from voxaffect.modelfile import SCHEMA
 from voxaffect.predictions import Predictions, read_csv, read_run
 from voxaffect.recipe import Recipe
-from voxaffect.run import RunFolder, environment, write_text
+from voxaffect.run import RunFolder, environment
 
 if TYPE_CHECKING:
     from voxaffect.export import Exported

@@ -20,13 +20,14 @@ from voxaffect.errors import CorpusError, UsageError, missing_extra
 from voxaffect.evaluation import Evaluation, evaluate
 from voxaffect.examples import ExampleStore
 from voxaffect.feature_options import FeatureOptions
+from voxaffect.files import write_json, write_text
 from voxaffect.labels import NAMED_MAPPINGS
 from voxaffect.parallel import Progress, run_parts
 from voxaffect.part import Part, build_model, local_checkpoint, located, place_of, train_part
 from voxaffect.plots import confusion_figure, save, training_figure
 from voxaffect.predictions import concat, read_csv, write_csv
 from voxaffect.recipe import Recipe
-from voxaffect.run import RunFolder, write_json, write_text
+from voxaffect.run import RunFolder
 from voxaffect.table import UtteranceTable
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def train(
         write_json(folder.path / "folds.json", [{"seed": p.seed, **asdict(p.fold)} for p in parts])
         store = _prepare(recipe, table, cache_folder, quiet)
         unfinished = [part for part in parts if not (place_of(folder, part) / "done.json").is_file()]
-        epochs = recipe.training.epochs if recipe.model.get("kind", "coattention") == "coattention" else 1
+        epochs = recipe.training.epochs if recipe.model_kind == "coattention" else 1
         with tqdm(
             total=len(unfinished) * epochs, unit="epoch", disable=_silent(quiet), desc=recipe.name
         ) as bar:
@@ -134,7 +135,7 @@ def _frozen_encoder(recipe: Recipe) -> tuple[SpeechEncoder | None, tuple[str, ..
     """The encoder whose states are computed once, if there is one, and the features that the model takes besides."""
     from voxaffect.encoders.speech import SpeechEncoder
 
-    if recipe.model.get("kind", "coattention") == "probe":
+    if recipe.model_kind == "probe":
         from voxaffect.probe import read_probe_options
 
         _, speech = read_probe_options(located(recipe))

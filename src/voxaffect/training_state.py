@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from voxaffect.cache import seal, unseal
 from voxaffect.errors import ArtefactError
-from voxaffect.run import write_bytes
+from voxaffect.files import write_bytes
 
 
 @dataclass
