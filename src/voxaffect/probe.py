@@ -145,11 +145,15 @@ def fit_probe(
     speakers: Sequence[str],
     n_classes: int,
     seed: int,
+    *,
+    judges: np.ndarray | None = None,
 ) -> tuple[Probe, dict[str, Any], np.ndarray]:
     """Choose by inner folds of speakers, then fit on everything given (training and dev speakers).
 
     `batches` hold `speech_states` (B, L, T', D) and `n_samples`, in the order of `targets` (N,) and `speakers`.
-    Returns the probe, what was chosen with its inner UA, and the chosen point's out-of-fold log-probabilities (N, K).
+    Where `judges` (N,) bool says which utterances choose, no others do, and the fit is on the rest.
+    Returns the probe, what was chosen with its inner UA, and the chosen point's out-of-fold log-probabilities (N, K),
+    with `judges` those of the utterances that chose.
     """
     pooled = {
         (layers, statistics): torch.cat(
@@ -159,11 +163,9 @@ def fit_probe(
         .numpy()
         for layers, statistics in itertools.product(options.layers, options.statistics)
     }
-    names = np.array(speakers)
-    folds = speaker_groups(
-        sorted(set(speakers)), min(options.inner_folds, len(set(speakers))), n_dev=0, seed=seed
-    )
-    held_out = [np.isin(names, fold.test) for fold in folds]
+    held_out = _inner_folds(speakers, options.inner_folds, seed) if judges is None else [judges]
+    chosen_on = np.any(held_out, axis=0)
+    fitted_on = np.ones(len(targets), bool) if judges is None else ~judges
     results: list[tuple[float, Choice, np.ndarray]] = []
     for (layers, statistics), features in pooled.items():
         for kernel in options.kernels:
@@ -175,14 +177,16 @@ def fit_probe(
                 for penalty in options.penalties:
                     scores[penalty][test] = across @ _solve(gram, targets[~test], penalty, n_classes)
             for penalty, values in scores.items():
-                found = float(ua(confusion(targets, values.argmax(axis=1), n_classes)))
+                found = float(ua(confusion(targets[chosen_on], values[chosen_on].argmax(axis=1), n_classes)))
                 results.append((found, Choice(layers, statistics, kernel, penalty), values))
     # Equal scores go to the stronger penalty: the simpler function.
     best_ua, choice, out_of_fold = max(results, key=lambda r: (r[0], r[1].penalty))
-    scale = 1.0 / fit_temperature(out_of_fold, targets)
+    scale = 1.0 / fit_temperature(out_of_fold[chosen_on], targets[chosen_on])
 
-    z, mean, std = _standardise(pooled[choice.layers, choice.statistics])
-    dual = _solve(_kernel(z, z, choice.kernel, options.rbf_scale), targets, choice.penalty, n_classes)
+    z, mean, std = _standardise(pooled[choice.layers, choice.statistics][fitted_on])
+    dual = _solve(
+        _kernel(z, z, choice.kernel, options.rbf_scale), targets[fitted_on], choice.penalty, n_classes
+    )
     probe = Probe(speech, choice, options.rbf_scale, len(z), n_classes)
     probe.mean.copy_(torch.from_numpy(mean))
     probe.std.copy_(torch.from_numpy(std))
@@ -193,7 +197,7 @@ def fit_probe(
     else:
         probe.anchors.copy_(torch.from_numpy(z))
         probe.dual.copy_(torch.from_numpy(dual))
-    logits = out_of_fold * scale
+    logits = out_of_fold[chosen_on] * scale
     log_probs = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
     report = {
         "layers": list(choice.layers),
@@ -209,6 +213,15 @@ def read_probe_options(table: Mapping[str, Any]) -> tuple[ProbeOptions, SpeechOp
     """The options of a recipe's [model] table with kind = "probe"."""
     options = from_table(ProbeOptions, table, "model")
     return options, from_table(SpeechOptions, options.speech, "model.speech")
+
+
+def _inner_folds(speakers: Sequence[str], n: int, seed: int) -> list[np.ndarray]:
+    """Masks (N,) of the speakers who judge in each of `n` inner folds, fewer if there are fewer speakers."""
+    names = np.array(speakers)
+    distinct = sorted(set(speakers))
+    return [
+        np.isin(names, f.test) for f in speaker_groups(distinct, min(n, len(distinct)), n_dev=0, seed=seed)
+    ]
 
 
 def _standardise(features: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
