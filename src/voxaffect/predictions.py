@@ -29,6 +29,8 @@ ROUNDING = 0.02
 """Files with probabilities of two decimals are this far off; `read_csv` scales such rows to 1."""
 COLUMNS = ("id", "truth", "prediction")
 """The columns that anyone's predictions need."""
+OPTIMISTIC = "OPTIMISTIC "
+"""How the name of a fold begins whose answers are better than honest ones would be, e.g. chosen on test data."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,6 +112,11 @@ class Predictions:
         """Whether the speaker of every utterance is known."""
         return all(self.speakers)
 
+    @property
+    def optimistic(self) -> tuple[str, ...]:
+        """The distinct reasons why these answers are better than honest ones would be; () where nothing is said."""
+        return tuple(sorted({reason for fold in set(self.folds) if (reason := optimistic_reason(fold))}))
+
     def select(self, keep: npt.ArrayLike) -> Predictions:
         """The predictions that `keep` names: a bool mask (N,), or indices in the order wanted."""
         keep = np.asarray(keep)
@@ -137,6 +144,17 @@ class Predictions:
         return self.select(
             sorted(range(len(self)), key=lambda i: (self.seeds[i], self.folds[i], self.ids[i]))
         )
+
+
+def optimistic_reason(fold: str) -> str:
+    """Why the answers of `fold` are better than honest ones would be; "" where its name does not say so.
+
+    >>> optimistic_reason("OPTIMISTIC validation-on-test: f1"), optimistic_reason("f1")
+    ('validation-on-test', '')
+    """
+    if not fold.startswith(OPTIMISTIC):
+        return ""
+    return fold.removeprefix(OPTIMISTIC).partition(":")[0].strip() or "not said why"
 
 
 def concat(parts: Sequence[Predictions]) -> Predictions:
