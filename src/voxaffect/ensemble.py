@@ -120,7 +120,8 @@ class Ensemble:
         members = []
         for member in self.members:
             row = asdict(member)
-            members.append({**row, **row.pop("measures")})
+            measures = row.pop("measures")
+            members.append({**row, **measures})
         test = self.gain.mcnemar
         return {
             "schema": SCHEMA,
