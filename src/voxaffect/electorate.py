@@ -9,9 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from voxaffect.errors import UsageError
-from voxaffect.member import Member, Training
+from voxaffect.member import Member
 from voxaffect.member_weights import fit_weights
 from voxaffect.predictions import OPTIMISTIC, Predictions, concat, optimistic_reason
+from voxaffect.trainings import Training
 from voxaffect.voting import elect
 
 

@@ -41,9 +41,10 @@ from voxaffect.electorate import decide, electorates, united
 from voxaffect.errors import UsageError
 from voxaffect.evaluation import evaluate
 from voxaffect.files import write_json
-from voxaffect.member import Member, Training, align, check_blind
+from voxaffect.member import Member, align, check_blind
 from voxaffect.predictions import Predictions, write_csv
 from voxaffect.significance import MEASURES, Interval, McNemar, cluster, mcnemar, paired_difference
+from voxaffect.trainings import Training
 
 SCHEMA = "voxaffect.ensemble/1"
 VOTES = ("majority", "mean", "weighted")

@@ -6,27 +6,16 @@ seed and fold that gave the answer: the speakers that trained it and those on wh
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
-from voxaffect.errors import ArtefactError, CorpusError, UsageError
+from voxaffect.errors import CorpusError, UsageError
 from voxaffect.predictions import Predictions, optimistic_reason, predictions_file, read_csv
 from voxaffect.run import RunFolder
-
-
-@dataclass(frozen=True)
-class Training:
-    """Who had which part in one training of a run, as its `folds.json` says."""
-
-    seed: int
-    fold: str
-    train: tuple[str, ...]
-    dev: tuple[str, ...] = ()
-    test: tuple[str, ...] = ()
+from voxaffect.trainings import Training, read_trainings
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +54,7 @@ def read_member(run: str | Path) -> Member:
     """
     predictions = read_csv(predictions_file(run))
     folder = Path(run)
-    trainings = read_trainings(folder) if (folder / "folds.json").is_file() else ()
+    trainings = read_trainings(folder)
     dev = {}
     for training in trainings:
         file = RunFolder(folder).part(training.seed, training.fold) / "dev_predictions.csv"
@@ -101,28 +90,6 @@ def read_members(runs: Sequence[str | Path]) -> dict[str, Member]:
     while len({path.parts[-depth:] for path in paths}) < len(paths):
         depth += 1
     return {"/".join(path.parts[-depth:]): member for path, member in zip(paths, members, strict=True)}
-
-
-def read_trainings(run: Path) -> tuple[Training, ...]:
-    """The trainings that the `folds.json` of the folder `run` lists; ArtefactError `bad_folds` if it is none."""
-    file = run / "folds.json"
-    try:
-        rows = json.loads(file.read_text(encoding="utf-8"))
-        return tuple(
-            Training(
-                int(row["seed"]),
-                str(row["name"]),
-                *(tuple(map(str, row[part])) for part in ("train", "dev", "test")),
-            )
-            for row in rows
-        )
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ArtefactError(
-            "bad_folds",
-            f"{file} does not list seed, name, train, dev and test of each fold",
-            hint="voxaffect train writes it",
-            where=str(run),
-        ) from error
 
 
 def check_blind(name: str, member: Member, *, trust: bool = False) -> None:

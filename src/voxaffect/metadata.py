@@ -11,6 +11,7 @@ import csv
 import io
 import math
 import os
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,6 +110,16 @@ def seconds_of(cell: str) -> float:
     except ValueError:
         return math.nan
     return value if math.isfinite(value) else math.nan
+
+
+def plain_text(text: str) -> str:
+    """`text` without what does not change its words: case, punctuation, space, the forms of Unicode.
+
+    >>> plain_text("Don't  GO!") == plain_text("don't go")
+    True
+    """
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    return " ".join("".join(c if c.isalnum() or c == "'" else " " for c in folded).split())
 
 
 def write_metadata(metadata: Metadata, path: str | os.PathLike[str]) -> None:
