@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from voxaffect.errors import UsageError
+from voxaffect.errors import CorpusError, UsageError
+
+if TYPE_CHECKING:
+    from voxaffect.baselines import Baselines
+    from voxaffect.predictions import Predictions
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,7 +29,8 @@ def add_evaluation_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--groups",
         metavar="COLUMN",
-        help="figures per value of a column of the predictions CSV, or per corpus (default: none)",
+        help="figures per value of a column of the predictions CSV or the run's utterances.csv, e.g. gender, or per "
+        "corpus (default: none)",
     )
     parser.add_argument(
         "--plot",
@@ -52,8 +59,9 @@ def run(args: argparse.Namespace) -> int:
         try:
             predictions = read_csv(path)
             groups = _groups(path, args.groups, predictions.ids)
+            guesses = _baselines(path, predictions, quiet=args.quiet)
             evaluations[name] = evaluate(
-                predictions, groups=groups, n_bootstrap=args.bootstrap, seed=args.seed
+                predictions, groups=groups, baselines=guesses, n_bootstrap=args.bootstrap, seed=args.seed
             )
         except VoxaffectError as error:
             error.where = error.where or str(name)
@@ -71,19 +79,41 @@ def run(args: argparse.Namespace) -> int:
     if args.plot:
         from voxaffect import plots
 
-        panels = [(_short(name), e.confusion) for name, e in evaluations.items()]
+        panels = [(e.titled(_short(name)), e.confusion) for name, e in evaluations.items()]
         plots.save(plots.confusion_figure(panels, labels.pop()), args.plot)
     return 0
 
 
 def _groups(path: Path, column: str | None, ids: tuple[str, ...]) -> dict[str, str] | None:
+    from voxaffect.metadata import FILE_NAME
     from voxaffect.predictions import read_column
 
     if column is None:
         return None
     if column == "corpus" and all("/" in i for i in ids):
         return {i: i.split("/")[0] for i in ids}
-    return read_column(path, column)
+    try:
+        return read_column(path, column)
+    except CorpusError as error:
+        beside = path.parent / FILE_NAME
+        if error.code != "missing_column" or not beside.is_file():
+            raise
+        return read_column(beside, column)
+
+
+def _baselines(path: Path, predictions: Predictions, *, quiet: bool) -> Baselines | None:
+    """The guesses to stand beside the figures; where a run's corpora are away, a message and none."""
+    from voxaffect.cli import error_line
+    from voxaffect.run_baselines import of_predictions
+
+    try:
+        return of_predictions(path, predictions)
+    except CorpusError as error:
+        if error.code != "corpus_absent":
+            raise
+        if not quiet:
+            print(error_line(error).replace("error: ", "", 1), file=sys.stderr)
+        return None
 
 
 def _short(name: str) -> str:
