@@ -194,15 +194,15 @@ def _splits(
     tested: dict[int, dict[str, list[int]]] = {}
     for seed, group, utterance in zip(p.seeds, groups, p.ids, strict=True):
         tested.setdefault(seed, {}).setdefault(group, []).append(index[utterance])
-    speakers = np.array(metadata.column("speaker"))
-    parts = {(t.seed, t.fold): {*t.train, *t.dev} for t in trainings or ()}
+    parts = {(t.seed, t.fold): t for t in trainings or ()}
     for seed, by_group in tested.items():
         everything = np.array([row for rows in by_group.values() for row in rows], dtype=np.int64)
         for group, rows in by_group.items():
             if trainings is None:
                 train = everything
             elif (seed, group) in parts:
-                train = np.flatnonzero(np.isin(speakers, sorted(parts[seed, group])))
+                found = parts[seed, group].rows(metadata.ids, metadata.column("speaker"))
+                train = np.array([*found["train"], *found["dev"]], dtype=np.int64)
             else:
                 raise CorpusError("fold_unknown", f"nothing says who trained fold {group!r} of seed {seed}")
             test = np.array(rows, dtype=np.int64)

@@ -109,7 +109,7 @@ def united(members: Mapping[str, Member], part: Electorate, predictions: Predict
     train = {speaker for t in trainings for speaker in t.train}
     dev = {speaker for t in trainings for speaker in t.dev} - train
     test = {predictions.speakers[i] for i in part.rows}
-    return Training(part.seed, part.fold, *(tuple(sorted(s)) for s in (train, dev, test)))
+    return Training(part.seed, part.fold, tuple(sorted(train)), tuple(sorted(dev)), tuple(sorted(test)))
 
 
 def _fitted(
