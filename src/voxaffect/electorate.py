@@ -109,7 +109,14 @@ def united(members: Mapping[str, Member], part: Electorate, predictions: Predict
     train = {speaker for t in trainings for speaker in t.train}
     dev = {speaker for t in trainings for speaker in t.dev} - train
     test = {predictions.speakers[i] for i in part.rows}
-    return Training(part.seed, part.fold, tuple(sorted(train)), tuple(sorted(dev)), tuple(sorted(test)))
+    utterances: dict[str, tuple[str, ...]] = {}
+    if trainings and all(t.utterances for t in trainings):
+        learned = {i for t in trainings for i in t.utterances.get("train", ())}
+        chosen = {i for t in trainings for i in t.utterances.get("dev", ())} - learned
+        utterances = {"train": tuple(sorted(learned)), "dev": tuple(sorted(chosen))}
+        utterances["test"] = tuple(predictions.ids[i] for i in part.rows)
+    trained, selected, tested = (tuple(sorted(s)) for s in (train, dev, test))
+    return Training(part.seed, part.fold, trained, selected, tested, utterances)
 
 
 def _fitted(

@@ -245,11 +245,7 @@ def write(combined: Ensemble, out: Path, name: str) -> None:
     for member, predictions in combined.answers.items():
         write_csv(predictions, out / "members" / f"{file_name(member)}.csv")
     write_csv(combined.predictions, out / "predictions.csv")
-    folds = [
-        {"seed": t.seed, "name": t.fold, "train": t.train, "dev": t.dev, "test": t.test}
-        for t in combined.trainings
-    ]
-    write_json(out / "folds.json", folds)
+    write_json(out / "folds.json", [t.to_dict() for t in combined.trainings])
     write_json(out / "metrics.json", {"recipe": name, "evaluation": evaluation.to_dict()})
     save(picture, out / "confusion.png")
     write_json(out / "ensemble.json", combined.to_dict())

@@ -66,16 +66,16 @@ class Metadata:
         return self.columns.get(name, ("",) * len(self))
 
 
-def of_table(table: UtteranceTable) -> Metadata:
-    """What the corpus says of each utterance of `table`; durations come from the files' headers.
+def of_table(table: UtteranceTable, *, durations: bool = True) -> Metadata:
+    """What the corpus says of each utterance of `table`; durations come from the files' headers, if they are wanted.
 
     The duration of an utterance whose file has no header that can be read is not known.
     """
     seconds: dict[Path, float] = {}
     for utterance in table:
-        if utterance.path not in seconds:
+        if durations and utterance.path not in seconds:
             seconds[utterance.path] = _duration(utterance.path)
-    rows = [_cells(utterance, seconds[utterance.path]) for utterance in table]
+    rows = [_cells(utterance, seconds.get(utterance.path, math.nan)) for utterance in table]
     return Metadata(table.ids, {name: tuple(row[name] for row in rows) for name in COLUMNS})
 
 

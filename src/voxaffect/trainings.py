@@ -28,6 +28,12 @@ class Training:
     test: tuple[str, ...] = ()
     utterances: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
+    def to_dict(self) -> dict[str, Any]:
+        """What `folds.json` holds of it."""
+        speakers = {"train": self.train, "dev": self.dev, "test": self.test}
+        utterances = {"utterances": dict(self.utterances)} if self.utterances else {}
+        return {"seed": self.seed, "name": self.fold, **speakers, **utterances}
+
     def rows(self, ids: Sequence[str], speakers: Sequence[str]) -> dict[str, list[int]]:
         """Which of the utterances with these `ids` and `speakers` have each part, by position."""
         by_id = bool(self.utterances)
