@@ -8,6 +8,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from voxaffect.evaluation import Evaluation, GroupFigures
+from voxaffect.predictions import stamped
 from voxaffect.significance import Interval
 
 ALL_SPEAKERS = 12
@@ -20,7 +21,14 @@ def render(e: Evaluation, title: str = "") -> str:
 
     Where the figures are OPTIMISTIC the title says so, and every line that holds a figure.
     """
-    parts = [_head(e, e.titled(title)), _measures(e), _without_audio(e), _classes(e), _confusion(e), _speakers(e)]
+    parts = [
+        _head(e, e.titled(title)),
+        _measures(e),
+        _without_audio(e),
+        _classes(e),
+        _confusion(e),
+        _speakers(e),
+    ]
     if len(e.folds) > 1:
         parts.append(_table("fold", e.folds, mean=True))
     if e.groups:
@@ -28,14 +36,6 @@ def render(e: Evaluation, title: str = "") -> str:
     parts.append("\n".join(f"  note: {notice}" for notice in e.notices))
     text = "\n\n".join(part for part in parts if part)
     return stamped(text) if e.optimistic else text
-
-
-def stamped(text: str) -> str:
-    """`text` with OPTIMISTIC at the end of every line that holds a figure and does not say so yet."""
-    return "\n".join(
-        f"{line}  OPTIMISTIC" if any(c.isdigit() for c in line) and "OPTIMISTIC" not in line else line
-        for line in text.split("\n")
-    )
 
 
 def _span(m: Interval) -> str:

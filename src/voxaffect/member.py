@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from voxaffect.errors import CorpusError, UsageError
-from voxaffect.predictions import Predictions, optimistic_reason, predictions_file, read_csv
+from voxaffect.predictions import Predictions, names_of, optimistic_reason, predictions_file, read_csv
 from voxaffect.run import RunFolder
 from voxaffect.trainings import Training, read_trainings
 
@@ -66,11 +66,9 @@ def read_member(run: str | Path) -> Member:
 def read_members(runs: Sequence[str | Path]) -> dict[str, Member]:
     """The members that `runs` make, by name; of a single run each seed is a member.
 
-    A member is named after its folder; where that is not enough, after as much of the path as tells them apart.
-
     Raises:
         UsageError: `one_member`: a single run of a single seed; `same_run`: a run is named twice.
-        and what `read_member` raises.
+        ArtefactError, CorpusError: what `read_member` raises.
     """
     members = [read_member(run) for run in runs]
     if len(members) == 1:
@@ -82,14 +80,7 @@ def read_members(runs: Sequence[str | Path]) -> dict[str, Member]:
                 hint="name several runs, or one run of several seeds",
             )
         return {f"seed {seed}": members[0].of_seed(seed) for seed in seeds}
-    paths = [Path(run).resolve() for run in runs]
-    for i, path in enumerate(paths):
-        if path in paths[:i]:
-            raise UsageError("same_run", f"{runs[i]} is named twice; a member votes once")
-    depth = 1
-    while len({path.parts[-depth:] for path in paths}) < len(paths):
-        depth += 1
-    return {"/".join(path.parts[-depth:]): member for path, member in zip(paths, members, strict=True)}
+    return dict(zip(names_of(runs), members, strict=True))
 
 
 def check_blind(name: str, member: Member, *, trust: bool = False) -> None:

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from voxaffect.corpora.sheet import Row, read_sheet
-from voxaffect.errors import ArtefactError, CorpusError
+from voxaffect.errors import ArtefactError, CorpusError, UsageError
 from voxaffect.files import write_text
 
 FILE_NAME = "predictions.csv"
@@ -155,6 +155,39 @@ def optimistic_reason(fold: str) -> str:
     if not fold.startswith(OPTIMISTIC):
         return ""
     return fold.removeprefix(OPTIMISTIC).partition(":")[0].strip() or "not said why"
+
+
+def stamped(text: str) -> str:
+    """`text` with OPTIMISTIC at the end of every line that holds a figure and does not say so yet.
+
+    >>> stamped("  UA  71.4")
+    '  UA  71.4  OPTIMISTIC'
+    """
+    return "\n".join(
+        f"{line}  {OPTIMISTIC.strip()}"
+        if any(c.isdigit() for c in line) and "OPTIMISTIC" not in line
+        else line
+        for line in text.split("\n")
+    )
+
+
+def names_of(runs: Sequence[str | os.PathLike[str]]) -> list[str]:
+    """A name for each run: its folder's (or its CSV's), with as much of the path as tells it from the others.
+
+    Raises UsageError `same_run` if one is named twice.
+    """
+    paths = [Path(os.path.abspath(run)) for run in runs]  # noqa: PTH100  (resolve would follow links)
+    paths = [
+        path.parent if path.name == FILE_NAME else path.with_suffix("") if path.is_file() else path
+        for path in paths
+    ]
+    for i, path in enumerate(paths):
+        if path in paths[:i]:
+            raise UsageError("same_run", f"{os.fspath(runs[i])} is named twice")
+    depth = 1
+    while len({path.parts[-depth:] for path in paths}) < len(paths):
+        depth += 1
+    return ["/".join(path.parts[-depth:]) for path in paths]
 
 
 def concat(parts: Sequence[Predictions]) -> Predictions:

@@ -31,6 +31,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "train": ("voxaffect.cli.train", "train a recipe by cross-validation"),
     "evaluate": ("voxaffect.cli.evaluate", "WA, UA, macro-F1 and calibration of runs"),
     "ensemble": ("voxaffect.cli.ensemble", "let finished runs vote, and test what that gains"),
+    "compare": ("voxaffect.cli.compare", "runs side by side, with paired tests"),
     "score": ("voxaffect.cli.score", "the same figures for anyone's predictions"),
 }
 """Each command's module and what it does."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from voxaffect.errors import CorpusError, UsageError
 
 if TYPE_CHECKING:
     from voxaffect.baselines import Baselines
+    from voxaffect.evaluation import Evaluation
     from voxaffect.predictions import Predictions
 
 
@@ -47,12 +49,9 @@ def run(args: argparse.Namespace) -> int:
     """Print the evaluation of each run; 0, or the error of the first run that cannot be evaluated."""
     from voxaffect.errors import VoxaffectError
     from voxaffect.evaluation import evaluate
-    from voxaffect.predictions import predictions_file, read_csv
+    from voxaffect.predictions import names_of, predictions_file, read_csv
 
-    if args.bootstrap < 100:
-        raise UsageError(
-            "bad_bootstrap", f"--bootstrap is {args.bootstrap}; an interval needs at least 100 draws"
-        )
+    check_bootstrap(args.bootstrap)
     evaluations = {}
     for name in args.runs:
         path = predictions_file(name)
@@ -66,22 +65,41 @@ def run(args: argparse.Namespace) -> int:
         except VoxaffectError as error:
             error.where = error.where or str(name)
             raise
-    labels = {e.labels for e in evaluations.values()}
-    if args.plot and len(labels) > 1:
-        raise UsageError(
-            "labels_differ", f"one picture needs one set of labels, got {[list(x) for x in sorted(labels)]}"
-        )
+    if args.plot:
+        check_labels(evaluations.values())
     for i, (name, evaluation) in enumerate(evaluations.items()):
         if args.json:
             print(json.dumps({"run": name, **evaluation.to_dict()}, ensure_ascii=False))
         else:
             print(("\n" if i else "") + evaluation.render(name))
     if args.plot:
-        from voxaffect import plots
-
-        panels = [(e.titled(_short(name)), e.confusion) for name, e in evaluations.items()]
-        plots.save(plots.confusion_figure(panels, labels.pop()), args.plot)
+        plot(dict(zip(names_of(list(evaluations)), evaluations.values(), strict=True)), args.plot)
     return 0
+
+
+def check_bootstrap(n: int) -> None:
+    """Raise UsageError `bad_bootstrap` for fewer draws than an interval needs."""
+    if n < 100:
+        raise UsageError("bad_bootstrap", f"--bootstrap is {n}; an interval needs at least 100 draws")
+
+
+def check_labels(evaluations: Iterable[Evaluation]) -> tuple[str, ...]:
+    """The labels that all have; UsageError `labels_differ` where they do not."""
+    labels = {e.labels for e in evaluations}
+    if len(labels) > 1:
+        raise UsageError(
+            "labels_differ", f"one picture needs one set of labels, got {[list(x) for x in sorted(labels)]}"
+        )
+    return labels.pop()
+
+
+def plot(evaluations: Mapping[str, Evaluation], path: str) -> None:
+    """Draw the confusion matrices side by side; a title says OPTIMISTIC where the figures are."""
+    from voxaffect import plots
+
+    labels = check_labels(evaluations.values())
+    panels = [(e.titled(name), e.confusion) for name, e in evaluations.items()]
+    plots.save(plots.confusion_figure(panels, labels), path)
 
 
 def _groups(path: Path, column: str | None, ids: tuple[str, ...]) -> dict[str, str] | None:
@@ -114,8 +132,3 @@ def _baselines(path: Path, predictions: Predictions, *, quiet: bool) -> Baseline
         if not quiet:
             print(error_line(error).replace("error: ", "", 1), file=sys.stderr)
         return None
-
-
-def _short(name: str) -> str:
-    path = Path(name)
-    return path.parent.name if path.name == "predictions.csv" and path.parent.name else path.stem
