@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from voxaffect.audit import BETWEEN, Audit, Finding, KindReport
+from voxaffect.audit import BETWEEN, Audit, KindReport
 from voxaffect.corpora.text import counted
 
 MOST_TWINS = 10
@@ -39,7 +39,7 @@ def _table(a: Audit) -> str:
             rows.append([kind.kind, "not checked", "", "", kind.note])
             continue
         cells = [_cell(kind, between, len(a.folds)) for between in BETWEEN]
-        failed = "LEAK" if kind.kind in a.failed else "reported only" if any(_of_test(kind)) else ""
+        failed = "LEAK" if kind.kind in a.failed else "reported only" if kind.findings else ""
         rows.append([kind.kind, *cells, ", ".join(filter(None, (failed, kind.note)))])
     return _left(header, rows)
 
@@ -58,7 +58,8 @@ def _cell(kind: KindReport, between: tuple[str, str], n_folds: int) -> str:
 def _examples(a: Audit) -> str:
     lines = []
     for kind in a.kinds:
-        worst = max(_of_test(kind), key=lambda f: f.n / f.of, default=None)
+        of_test = [f for f in kind.findings if f.between[1] == "test"]
+        worst = max(kind.leaks or of_test, key=lambda f: f.n / f.of, default=None)
         if worst is None:
             continue
         first, second = worst.between
@@ -96,11 +97,7 @@ def _verdict(a: Audit) -> str:
     checked = [k.kind for k in a.kinds if k.checked and k.kind in asked]
     unchecked = [k.kind for k in a.kinds if not k.checked and k.kind in asked]
     rest = f"; not checked: {', '.join(unchecked)}" if unchecked else ""
-    return f"  clean: test shares no {', '.join(checked) or 'kind that fails'}{rest}"
-
-
-def _of_test(kind: KindReport) -> list[Finding]:
-    return [f for f in kind.findings if f.concerns_test]
+    return f"  clean: nothing found of {', '.join(checked) or 'what was asked for'}{rest}"
 
 
 def _span(sizes: Sequence[int]) -> str:

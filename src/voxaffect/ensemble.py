@@ -18,7 +18,8 @@ ensemble.json      {"schema": "voxaffect.ensemble/1", "vote": "majority"|"mean"|
                     "gain": {"UA": {"value", "low", "high", "p", "n_clusters", "clusters", "reliable"}, "WA": ...,
                              "macro-F1": ..., "mcnemar": {"member", "only_vote", "only_member", "p"}},
                     "optimistic": [reasons], "trusted": [names of members that nothing but their word calls blind]}
-metrics.json       {"recipe": name, "evaluation": ...}, confusion.png: like those of `voxaffect train`
+metrics.json       {"recipe": name, "evaluation": ...}; confusion.png, utterances.csv and baselines.json: like those of
+                   `voxaffect train` (the last two where a member's run has them)
 
 All figures are fractions of 1 and means over seeds; members of several seeds vote seed by seed. `gain` is the vote
 minus the mean member, its interval and p from a bootstrap over speakers that draws the same speakers for both;
@@ -37,11 +38,13 @@ import numpy as np
 import numpy.typing as npt
 
 from voxaffect import metrics
+from voxaffect.baselines import baselines, write_baselines
 from voxaffect.electorate import decide, electorates, united
 from voxaffect.errors import UsageError
 from voxaffect.evaluation import evaluate
 from voxaffect.files import write_json
 from voxaffect.member import Member, align, check_blind
+from voxaffect.metadata import Metadata, write_metadata
 from voxaffect.predictions import Predictions, write_csv
 from voxaffect.significance import MEASURES, Interval, McNemar, cluster, mcnemar, paired_difference
 from voxaffect.trainings import Training
@@ -110,6 +113,8 @@ class Ensemble:
     ties: int
     gain: Gain
     trusted: tuple[str, ...] = ()
+    metadata: Metadata | None = None
+    """That of the first member whose run knows all utterances."""
 
     @property
     def optimistic(self) -> tuple[str, ...]:
@@ -231,6 +236,10 @@ def combine(members: Mapping[str, Member], vote: str = "majority", *, trust: boo
             *_median_test(predictions, answers, [row["WA"] for row in measures]),
         ),
         trusted=tuple(name for name, m in members.items() if not m.trainings),
+        metadata=next(
+            (m.metadata for m in members.values() if m.metadata and {*m.metadata.ids} >= {*predictions.ids}),
+            None,
+        ),
     )
 
 
@@ -238,14 +247,18 @@ def write(combined: Ensemble, out: Path, name: str) -> None:
     """Write the run folder of `combined`; `ensemble.json` comes last."""
     from voxaffect.plots import confusion_figure, save
 
-    evaluation = evaluate(combined.predictions)
-    picture = confusion_figure(
-        [(name, evaluation.confusion)], evaluation.labels
-    )  # nothing is written without it
+    known = combined.metadata
+    guesses = baselines(combined.predictions, known, combined.trainings) if known else None
+    evaluation = evaluate(combined.predictions, baselines=guesses)
+    panel = evaluation.titled(name), evaluation.confusion
+    picture = confusion_figure([panel], evaluation.labels)  # where it cannot be drawn, nothing is written
     for member, predictions in combined.answers.items():
         write_csv(predictions, out / "members" / f"{file_name(member)}.csv")
     write_csv(combined.predictions, out / "predictions.csv")
     write_json(out / "folds.json", [t.to_dict() for t in combined.trainings])
+    if known and guesses:
+        write_metadata(known, out / "utterances.csv")
+        write_baselines(guesses, out / "baselines.json")
     write_json(out / "metrics.json", {"recipe": name, "evaluation": evaluation.to_dict()})
     save(picture, out / "confusion.png")
     write_json(out / "ensemble.json", combined.to_dict())

@@ -12,7 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
+from voxaffect import metadata
 from voxaffect.errors import CorpusError, UsageError
+from voxaffect.metadata import Metadata
 from voxaffect.predictions import Predictions, names_of, optimistic_reason, predictions_file, read_csv
 from voxaffect.run import RunFolder
 from voxaffect.trainings import Training, read_trainings
@@ -30,6 +32,8 @@ class Member:
     predictions: Predictions
     trainings: tuple[Training, ...] = ()
     dev: Mapping[tuple[int, str], Predictions] = field(default_factory=dict)
+    metadata: Metadata | None = None
+    """What its run knows of the utterances of its corpora; None where it keeps no utterances.csv."""
 
     def training(self, seed: int, fold: str) -> Training | None:
         """The training that gave the answers of `seed` and `fold`; None where that is not known."""
@@ -60,7 +64,9 @@ def read_member(run: str | Path) -> Member:
         file = RunFolder(folder).part(training.seed, training.fold) / "dev_predictions.csv"
         if file.is_file():
             dev[training.seed, training.fold] = read_csv(file)
-    return Member(str(run), predictions, trainings, dev)
+    kept = folder / metadata.FILE_NAME
+    known = metadata.read_metadata(kept) if kept.is_file() else None
+    return Member(str(run), predictions, trainings, dev, known)
 
 
 def read_members(runs: Sequence[str | Path]) -> dict[str, Member]:
@@ -173,11 +179,11 @@ def align(members: Mapping[str, Member]) -> dict[str, Member]:
 
 
 def _renumbered(member: Member) -> Member:
-    return Member(
-        member.run,
-        replace(member.predictions, seeds=(0,) * len(member.predictions)),
-        tuple(replace(t, seed=0) for t in member.trainings),
-        {(0, fold): dev for (_, fold), dev in member.dev.items()},
+    return replace(
+        member,
+        predictions=replace(member.predictions, seeds=(0,) * len(member.predictions)),
+        trainings=tuple(replace(t, seed=0) for t in member.trainings),
+        dev={(0, fold): dev for (_, fold), dev in member.dev.items()},
     )
 
 
