@@ -33,7 +33,7 @@ from voxaffect.division import Clip, Division, FoldRows
 from voxaffect.errors import CorpusError, UsageError
 from voxaffect.fingerprint import Twins, fingerprint, twins
 from voxaffect.metadata import Metadata, plain_text
-from voxaffect.predictions import optimistic_reason
+from voxaffect.stamps import optimistic_reason
 from voxaffect.trainings import PARTS
 
 SCHEMA = "voxaffect.audit/1"

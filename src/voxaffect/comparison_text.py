@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from voxaffect.comparison import Pair, RunComparison
 from voxaffect.evaluation import Evaluation
-from voxaffect.predictions import stamped
+from voxaffect.stamps import stamped
 
 LINE = 120
 """Confusions stand side by side as far as they fit into so many columns."""

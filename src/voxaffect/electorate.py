@@ -11,7 +11,8 @@ import numpy.typing as npt
 from voxaffect.errors import UsageError
 from voxaffect.member import Member
 from voxaffect.member_weights import fit_weights
-from voxaffect.predictions import OPTIMISTIC, Predictions, concat, optimistic_reason
+from voxaffect.predictions import Predictions, concat
+from voxaffect.stamps import OPTIMISTIC, optimistic_reason, plain_fold
 from voxaffect.trainings import Training
 from voxaffect.voting import elect
 
@@ -32,8 +33,8 @@ class Electorate:
     def fold(self) -> str:
         """One name for the members' folds; it says OPTIMISTIC, and why, where one of theirs does."""
         reasons = sorted({reason for fold in self.folds if (reason := optimistic_reason(fold))})
-        names = dict.fromkeys(_plain(fold) for fold in self.folds)
-        return (f"{OPTIMISTIC}{', '.join(reasons)}: " if reasons else "") + "+".join(names)
+        names = dict.fromkeys(plain_fold(fold) for fold in self.folds)
+        return (f"{OPTIMISTIC} {', '.join(reasons)}: " if reasons else "") + "+".join(names)
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,10 +137,6 @@ def _fitted(
         truth_probs.append({i: float(x) for i, x in zip(dev.ids, p, strict=True) if i not in tested})
     ids = sorted({i for probs in truth_probs for i in probs})
     return fit_weights(np.array([[probs.get(i, np.nan) for i in ids] for probs in truth_probs]))
-
-
-def _plain(fold: str) -> str:
-    return fold.removeprefix(OPTIMISTIC).partition(":")[2].strip() if optimistic_reason(fold) else fold
 
 
 def _known(speakers: Iterable[str]) -> str:

@@ -299,7 +299,9 @@ def _spread(values: Sequence[float]) -> Spread:
 
 
 def _kappas(choices: Sequence[npt.NDArray[np.int64]], n_classes: int) -> tuple[tuple[float, ...], ...]:
-    return tuple(tuple(kappa(metrics.confusion(a, b, n_classes)) for b in choices) for a in choices)
+    return tuple(
+        tuple(float(metrics.kappa(metrics.confusion(a, b, n_classes))) for b in choices) for a in choices
+    )
 
 
 def _median_test(
@@ -311,18 +313,3 @@ def _median_test(
     first = np.array(vote.seeds) == vote.distinct_seeds[0]
     right = [(p.predicted == p.truth)[first] for p in (vote, answers[name])]
     return name, mcnemar(*right)
-
-
-def kappa(matrix: npt.ArrayLike) -> float:
-    """Cohen's kappa of two raters from how often one said i (row) where the other said j; NaN where undefined.
-
-    (p_o - p_e) / (1 - p_e), with the share of agreement p_o and what chance would give, p_e (Cohen, Educational and
-    Psychological Measurement 20, 1960).
-
-    >>> round(kappa([[20, 5], [10, 15]]), 3)
-    0.4
-    """
-    c = np.asarray(matrix, dtype=np.float64)
-    n = c.sum()
-    chance = float((c.sum(axis=0) * c.sum(axis=1)).sum()) / n**2
-    return (float(np.trace(c)) / n - chance) / (1 - chance) if chance < 1 else math.nan

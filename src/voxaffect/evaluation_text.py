@@ -8,8 +8,8 @@ from collections.abc import Iterable
 import numpy as np
 
 from voxaffect.evaluation import Evaluation, GroupFigures
-from voxaffect.predictions import stamped
 from voxaffect.significance import Interval
+from voxaffect.stamps import stamped
 
 ALL_SPEAKERS = 12
 """Up to so many speakers are all printed; of more, the worst ones."""

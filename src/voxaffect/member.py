@@ -15,8 +15,9 @@ import numpy as np
 from voxaffect import metadata
 from voxaffect.errors import CorpusError, UsageError
 from voxaffect.metadata import Metadata
-from voxaffect.predictions import Predictions, names_of, optimistic_reason, predictions_file, read_csv
+from voxaffect.predictions import Predictions, names_of, predictions_file, read_csv
 from voxaffect.run import RunFolder
+from voxaffect.stamps import optimistic_reason
 from voxaffect.trainings import Training, read_trainings
 
 

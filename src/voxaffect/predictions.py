@@ -21,6 +21,7 @@ import numpy.typing as npt
 from voxaffect.corpora.sheet import Row, read_sheet
 from voxaffect.errors import ArtefactError, CorpusError, UsageError
 from voxaffect.files import write_text
+from voxaffect.stamps import optimistic_reason
 
 FILE_NAME = "predictions.csv"
 SUM_TOLERANCE = 1e-3
@@ -29,8 +30,6 @@ ROUNDING = 0.02
 """Files with probabilities of two decimals are this far off; `read_csv` scales such rows to 1."""
 COLUMNS = ("id", "truth", "prediction")
 """The columns that anyone's predictions need."""
-OPTIMISTIC = "OPTIMISTIC "
-"""How the name of a fold begins whose answers are better than honest ones would be, e.g. chosen on test data."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,31 +143,6 @@ class Predictions:
         return self.select(
             sorted(range(len(self)), key=lambda i: (self.seeds[i], self.folds[i], self.ids[i]))
         )
-
-
-def optimistic_reason(fold: str) -> str:
-    """Why the answers of `fold` are better than honest ones would be; "" where its name does not say so.
-
-    >>> optimistic_reason("OPTIMISTIC validation-on-test: f1"), optimistic_reason("f1")
-    ('validation-on-test', '')
-    """
-    if not fold.startswith(OPTIMISTIC):
-        return ""
-    return fold.removeprefix(OPTIMISTIC).partition(":")[0].strip() or "not said why"
-
-
-def stamped(text: str) -> str:
-    """`text` with OPTIMISTIC at the end of every line that holds a figure and does not say so yet.
-
-    >>> stamped("  UA  71.4")
-    '  UA  71.4  OPTIMISTIC'
-    """
-    return "\n".join(
-        f"{line}  {OPTIMISTIC.strip()}"
-        if any(c.isdigit() for c in line) and "OPTIMISTIC" not in line
-        else line
-        for line in text.split("\n")
-    )
 
 
 def names_of(runs: Sequence[str | os.PathLike[str]]) -> list[str]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from voxaffect.errors import CorpusError, UsageError
-from voxaffect.predictions import Predictions, optimistic_reason
+from voxaffect.predictions import Predictions
 from voxaffect.splits import NAMED_FOLDS
+from voxaffect.stamps import optimistic_reason
 
 
 def check_published_folds(predictions: Predictions, name: str) -> str:
@@ -15,8 +16,8 @@ def check_published_folds(predictions: Predictions, name: str) -> str:
 
     Raises:
         UsageError: `unknown_folds`.
-        CorpusError: `speakers_unknown`; `folds_unknown` where a fold is ""; `folds_differ` naming fold and speakers, also
-            for a speaker who is nowhere tested, and for folds stamped OPTIMISTIC.
+        CorpusError: `speakers_unknown`; `folds_unknown` where a fold is ""; `folds_differ` naming fold and speakers,
+            also for a speaker who is nowhere tested, and for folds stamped OPTIMISTIC.
     """
     if name not in NAMED_FOLDS:
         raise UsageError("unknown_folds", f"unknown folds {name!r}; expected one of {list(NAMED_FOLDS)}")

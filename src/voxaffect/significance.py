@@ -15,7 +15,8 @@ import numpy.typing as npt
 
 from voxaffect import metrics
 from voxaffect.errors import CorpusError
-from voxaffect.predictions import Predictions, stamped
+from voxaffect.predictions import Predictions
+from voxaffect.stamps import stamped
 
 Floats = npt.NDArray[np.float64]
 Statistic = Callable[[npt.ArrayLike], Floats]
