@@ -14,9 +14,9 @@ from typing import Any
 from voxaffect.corpora.sheet import read_sheet
 from voxaffect.errors import CorpusError, UsageError
 from voxaffect.splits import Fold, Rows, rows_of
+from voxaffect.stamps import OPTIMISTIC, optimistic_reason
 from voxaffect.table import UtteranceTable
 
-OPTIMISTIC = "OPTIMISTIC"
 VALIDATION_ON_TEST = f"{OPTIMISTIC} validation-on-test: "
 RANDOM_SPLIT = f"{OPTIMISTIC} random-split: "
 SEEN_SPEAKERS = f"{OPTIMISTIC} seen-speakers: "
@@ -107,7 +107,7 @@ class UtteranceFold:
                         "utterance_overlap",
                         f"utterance {utterance!r} is in both {first} and {part} of fold {self.name!r}",
                     )
-        if self.mixes_speakers and not self.name.startswith(OPTIMISTIC):
+        if self.mixes_speakers and not optimistic_reason(self.name):
             raise ValueError(f"fold {self.name!r} tests speakers that it has seen; its name must say so")
 
     @property

@@ -47,16 +47,15 @@ def resolved(recipe: Recipe, table: UtteranceTable) -> Recipe:
         named = dataclasses.replace(protocol, members=0, train_speakers=0)
         recipe = dataclasses.replace(recipe, protocol=named, members=drawn)
     for name in recipe.members:
-        fold = member_fold(recipe, name)
-        _check_present(f"member {name!r}", fold.speakers, table)
+        _check_present(f"member {name!r}", member_fold(recipe, name).speakers, table)
     return recipe
 
 
-def member_fold(recipe: Recipe, name: str) -> Fold:
-    """The fold of the member `name`: its own speakers train and select, the recipe's test speakers test."""
+def member_fold(recipe: Recipe, name: str, fold: str = FOLD) -> Fold:
+    """The `fold` of the member `name`: its own speakers train and select, the recipe's test speakers test."""
     member = recipe.members[name]
     try:
-        return Fold(FOLD, member.train, member.dev, recipe.protocol.test_speakers)
+        return Fold(fold, member.train, member.dev, recipe.protocol.test_speakers)
     except CorpusError as error:
         raise CorpusError(error.code, f"member {name!r}: {error.message}") from None
 

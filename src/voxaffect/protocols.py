@@ -16,6 +16,7 @@ from voxaffect import loose_folds
 from voxaffect.corpora.sheet import read_sheet
 from voxaffect.errors import CorpusError, UsageError
 from voxaffect.splits import (
+    NAMED_FOLDS,
     AnyFold,
     Fold,
     all_speakers,
@@ -36,20 +37,6 @@ KINDS = (
     "all-speakers",
     "random",
 )
-
-NAMED_FOLDS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
-    # Ma et al., "EmoBox", Interspeech 2024: the test actors of each fold
-    "ravdess-emobox": {
-        "f1": ("ravdess/01", "ravdess/11", "ravdess/20", "ravdess/21"),
-        "f2": ("ravdess/04", "ravdess/10", "ravdess/12", "ravdess/14"),
-        "f3": ("ravdess/08", "ravdess/09", "ravdess/19", "ravdess/23"),
-        "f4": ("ravdess/03", "ravdess/05", "ravdess/07", "ravdess/24"),
-        "f5": ("ravdess/02", "ravdess/15", "ravdess/16", "ravdess/18"),
-        "f6": ("ravdess/06", "ravdess/13", "ravdess/17", "ravdess/22"),
-    },
-    "iemocap-emobox": {f"f{i}": (f"iemocap/Ses0{i}F", f"iemocap/Ses0{i}M") for i in range(1, 6)},
-}
-"""Test speakers of the folds that others publish, by fold."""
 
 
 def make(

@@ -17,6 +17,20 @@ from typing import Any, NamedTuple, Protocol
 from voxaffect.errors import CorpusError, UsageError
 from voxaffect.table import UtteranceTable
 
+NAMED_FOLDS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    # Ma et al., "EmoBox", Interspeech 2024: the test actors of each fold
+    "ravdess-emobox": {
+        "f1": ("ravdess/01", "ravdess/11", "ravdess/20", "ravdess/21"),
+        "f2": ("ravdess/04", "ravdess/10", "ravdess/12", "ravdess/14"),
+        "f3": ("ravdess/08", "ravdess/09", "ravdess/19", "ravdess/23"),
+        "f4": ("ravdess/03", "ravdess/05", "ravdess/07", "ravdess/24"),
+        "f5": ("ravdess/02", "ravdess/15", "ravdess/16", "ravdess/18"),
+        "f6": ("ravdess/06", "ravdess/13", "ravdess/17", "ravdess/22"),
+    },
+    "iemocap-emobox": {f"f{i}": (f"iemocap/Ses0{i}F", f"iemocap/Ses0{i}M") for i in range(1, 6)},
+}
+"""Test speakers of the folds that others publish, by fold."""
+
 
 class Rows(NamedTuple):
     """Positions in a table of utterances: those that train, select and test."""
@@ -29,12 +43,19 @@ class Rows(NamedTuple):
 class AnyFold(Protocol):
     """What training asks of a fold: `Fold`, or one of `voxaffect.loose_folds`, which break a rule of honest testing.
 
-    `selects_on_test`: the epoch or grid point is chosen on what is tested. `mixes_speakers`: a test speaker also
-    trains or selects. A fold of which either is true has a name that begins with `OPTIMISTIC`.
+    `train`, `dev` and `test` are speakers. `selects_on_test`: the epoch or grid point is chosen on what is tested.
+    `mixes_speakers`: a test speaker also trains or selects. A fold of which either is true has a name that begins
+    with `OPTIMISTIC`.
     """
 
     @property
     def name(self) -> str: ...  # noqa: D102
+    @property
+    def train(self) -> tuple[str, ...]: ...  # noqa: D102
+    @property
+    def dev(self) -> tuple[str, ...]: ...  # noqa: D102
+    @property
+    def test(self) -> tuple[str, ...]: ...  # noqa: D102
     @property
     def selects_on_test(self) -> bool: ...  # noqa: D102
     @property

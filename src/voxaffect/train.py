@@ -14,14 +14,15 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from voxaffect import corpora, protocols
+from voxaffect import corpora, metadata, protocols
+from voxaffect.baselines import baselines, write_baselines
 from voxaffect.cache import ArrayCache
 from voxaffect.errors import CorpusError, UsageError, missing_extra
 from voxaffect.evaluation import Evaluation, evaluate
 from voxaffect.files import write_json, write_text
 from voxaffect.labels import NAMED_MAPPINGS
 from voxaffect.loose_folds import SelectedOnTest
-from voxaffect.members import member_fold
+from voxaffect.members import FOLD, member_fold, resolved
 from voxaffect.parallel import Progress, run_parts
 from voxaffect.part import Part, epochs_of, place_of, train_part
 from voxaffect.plots import confusion_figure, save, training_figure
@@ -31,6 +32,7 @@ from voxaffect.recipe import Recipe
 from voxaffect.run import RunFolder
 from voxaffect.splits import AnyFold, Fold
 from voxaffect.table import UtteranceTable
+from voxaffect.trainings import read_trainings
 
 if TYPE_CHECKING:
     from voxaffect.examples import ExampleStore
@@ -96,7 +98,7 @@ def train(
     with one.folder.lock():
         one.start(resume=True)
         train_runs([one], table, machine, recipe.name)
-        return collect(one)
+        return collect(one, metadata.of_table(table))
 
 
 def train_runs(runs: Sequence[Run], table: UtteranceTable, machine: Machine, title: str) -> None:
@@ -151,7 +153,7 @@ def read_table(recipe: Recipe) -> UtteranceTable:
 
 
 def plan(recipe: Recipe, table: UtteranceTable) -> tuple[Part, ...]:
-    """All parts of the recipe, in order; of a recipe of members, those of its one member.
+    """All parts of the recipe, in order; of several members, one fold each that is named after its member.
 
     Raises:
         UsageError: `bad_value` where test speakers cannot select, and what `voxaffect.protocols.make` raises.
@@ -163,8 +165,9 @@ def _folds(recipe: Recipe, table: UtteranceTable, seed: int) -> tuple[AnyFold, .
     protocol, kind = recipe.protocol, recipe.protocol.folds
     folds: tuple[AnyFold, ...]
     if kind == "members":
-        (name,) = recipe.members
-        folds = (member_fold(recipe, name),)
+        one = len(recipe.members) == 1
+        named = recipe if one else resolved(recipe, table)
+        folds = tuple(member_fold(named, name, FOLD if one else name) for name in named.members)
     else:
         folds = protocols.make(
             str(recipe.resolve(kind)) if kind.endswith((".csv", ".tsv")) else kind,
@@ -186,19 +189,19 @@ def selected_on_test(fold: AnyFold) -> SelectedOnTest:
     return SelectedOnTest(fold.name, fold.train, fold.test)
 
 
-def collect(run: Run) -> Evaluation | None:
-    """Gather the finished parts into the run's own files; its evaluation, or None without test speakers."""
-    return _collect(run.recipe, run.parts, run.folder)
+def collect(run: Run, known: metadata.Metadata) -> Evaluation | None:
+    """Gather the finished parts into the run's own files, with what evaluating them needs of the corpora (`known`).
 
-
-def _collect(recipe: Recipe, parts: Sequence[Part], folder: RunFolder) -> Evaluation | None:
-    """Gather the finished parts into the run's own files."""
-    places = [place_of(folder, part) for part in parts]
+    Returns the run's evaluation, or None without test speakers.
+    """
+    recipe, folder = run.recipe, run.folder
+    places = [place_of(folder, part) for part in run.parts]
     history = [
         json.loads(line) for place in places for line in (place / "metrics.jsonl").read_text().splitlines()
     ]
     write_text(folder.path / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in history))
     reports = {place.name: json.loads((place / "done.json").read_text(encoding="utf-8")) for place in places}
+    metadata.write_metadata(known, folder.path / metadata.FILE_NAME)
     if history:
         save(training_figure(history), folder.path / "curves.png")
     tested = [place / "predictions.csv" for place in places if (place / "predictions.csv").is_file()]
@@ -207,12 +210,14 @@ def _collect(recipe: Recipe, parts: Sequence[Part], folder: RunFolder) -> Evalua
         return None
     predictions = concat([read_csv(path) for path in tested])
     write_csv(predictions, folder.path / "predictions.csv")
-    evaluation = evaluate(predictions)
+    guesses = baselines(predictions, known, read_trainings(folder.path))
+    write_baselines(guesses, folder.path / "baselines.json")
+    evaluation = evaluate(predictions, baselines=guesses)
     write_json(
         folder.path / "metrics.json",
         {"recipe": recipe.name, "evaluation": evaluation.to_dict(), "parts": reports},
     )
-    panel = (recipe.title or recipe.name, evaluation.confusion)
+    panel = (evaluation.titled(recipe.title or recipe.name), evaluation.confusion)
     save(confusion_figure([panel], evaluation.labels), folder.path / "confusion.png")
     return evaluation
 
