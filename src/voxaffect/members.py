@@ -29,7 +29,7 @@ def resolved(recipe: Recipe, table: UtteranceTable) -> Recipe:
 
     Raises:
         CorpusError: `unknown_speaker` if one is not in the table, and what `Fold` raises.
-        UsageError: what `draw_members` raises.
+        UsageError: `one_member`, and what `draw_members` raises.
     """
     protocol = recipe.protocol
     if protocol.folds != "members":
@@ -46,6 +46,12 @@ def resolved(recipe: Recipe, table: UtteranceTable) -> Recipe:
         )
         named = dataclasses.replace(protocol, members=0, train_speakers=0)
         recipe = dataclasses.replace(recipe, protocol=named, members=drawn)
+    if len(recipe.members) < 2:
+        raise UsageError(
+            "one_member",
+            f"an ensemble needs two members or more, the recipe has {list(recipe.members)}",
+            hint="add tables [members.NAME]",
+        )
     for name in recipe.members:
         _check_present(f"member {name!r}", member_fold(recipe, name).speakers, table)
     return recipe

@@ -177,6 +177,8 @@ class Recipe:
 
     def __post_init__(self) -> None:
         self._check_members()
+        if self.ensemble.vote == "weighted" and self.protocol.select_on == "test":
+            raise ValueError("a 'weighted' vote is fitted on dev speakers; select_on = 'test' leaves none")
         for name, changes in self.variants.items():
             _check_name("variant", name)
             for key in changes:
@@ -200,6 +202,11 @@ class Recipe:
         speakers = [(frozenset(m.train), frozenset(m.dev)) for m in self.members.values()]
         if len(set(speakers)) != len(speakers):
             raise ValueError("two members train and select on the same speakers; they would be one")
+
+    @property
+    def is_study(self) -> bool:
+        """Whether it asks for several runs: members, variants or both."""
+        return bool(self.variants) or self.protocol.folds == "members"
 
     @property
     def model_kind(self) -> str:

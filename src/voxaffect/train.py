@@ -83,12 +83,16 @@ def train(
 
     `jobs` parts are trained side by side on the CPU, each with one thread; a single job uses all threads.
 
+    A recipe of members or variants is for `voxaffect.study.train_study` (ValueError).
+
     Raises:
         UsageError: a wrong recipe, an occupied folder, training packages not installed.
         CorpusError: a corpus that is not there or not what the recipe needs.
         ArtefactError: an encoder that is missing, or a checkpoint of another recipe.
         ResourceError: disk or memory ran out, or the loss diverged.
     """
+    if recipe.is_study:
+        raise ValueError(f"the recipe {recipe.name!r} is a study; train_study trains it")
     check_training_packages()
     table = read_table(recipe)
     one = Run(recipe, RunFolder(run), plan(recipe, table))
