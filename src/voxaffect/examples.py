@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -48,6 +48,8 @@ class ExampleStore:
     teacher: SpeechEncoder | None = None
     teacher_layers: tuple[int, ...] = ()
     seed: int = 0
+    pooled: dict[object, Any] = field(default_factory=dict)
+    """What parts derive from all utterances alike, kept for the next part."""
     _judged: dict[int, list[Item]] = field(default_factory=dict)
     _trained: dict[int, list[list[Item]]] = field(default_factory=dict)
 

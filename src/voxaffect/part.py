@@ -24,6 +24,8 @@ from voxaffect.splits import AnyFold
 if TYPE_CHECKING:
     from torch import nn
 
+    from voxaffect.probe import Pooled, ProbeOptions
+
 
 @dataclass(frozen=True)
 class Part:
@@ -128,7 +130,6 @@ def _fit_gradient(
 def _fit_probe(
     recipe: Recipe, part: Part, store: ExampleStore, train_rows: list[int], dev_rows: list[int]
 ) -> tuple[nn.Module, dict[str, Any], list[int], np.ndarray, list[dict[str, float]]]:
-    from voxaffect.fit import to_tensors
     from voxaffect.probe import fit_probe, read_probe_options
 
     options, _ = read_probe_options(located(recipe))
@@ -137,17 +138,14 @@ def _fit_probe(
     for row in rows:
         if len(store.judged(row)) != 1:
             raise UsageError("bad_value", "a probe takes whole utterances: set features.window = 0")
-    batches = [
-        to_tensors([store.judged(row)[0] for row in rows[start : start + 32]])
-        for start in range(0, len(rows), 32)
-    ]
+    pooled = {point: values[rows] for point, values in _pooled(store, options).items()}
     # Who has speakers on both sides does not keep them apart when choosing either.
     units = [store.table[row].id if part.fold.mixes_speakers else store.table[row].speaker for row in rows]
     judges = np.arange(len(rows)) >= len(train_rows) if part.fold.selects_on_test else None
     probe, report, log_probs = fit_probe(
         store.frozen,
         options,
-        batches,
+        pooled,
         store.targets[rows],
         units,
         len(store.labels),
@@ -155,6 +153,21 @@ def _fit_probe(
         judges=judges,
     )
     return probe, report, rows if judges is None else dev_rows, log_probs, []
+
+
+def _pooled(store: ExampleStore, options: ProbeOptions) -> Pooled:
+    """The pooled states of every utterance of the table: what all parts of all probes of this grid are fitted on."""
+    from voxaffect.fit import to_tensors
+    from voxaffect.probe import pool_grid
+
+    assert store.frozen is not None
+    key = (options.layers, options.statistics)
+    if key not in store.pooled:
+        every = range(len(store.table))
+        batches = (to_tensors([store.judged(row)[0] for row in every[i : i + 32]]) for i in every[::32])
+        store.pooled[key] = pool_grid(store.frozen, options, batches)
+    pooled: Pooled = store.pooled[key]
+    return pooled
 
 
 def epochs_of(recipe: Recipe) -> int:

@@ -11,7 +11,7 @@ Source: Saunders, Gammerman, Vovk, "Ridge regression learning algorithm in dual 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,6 +28,8 @@ from voxaffect.splits import speaker_groups
 STATISTICS = ("mean", "mean+std")
 KERNELS = ("linear", "rbf")
 EPSILON = 1e-6
+Pooled = Mapping[tuple[tuple[int, ...], str], np.ndarray]
+"""Statistics of N utterances, (N, D) each, by the choice of layers and statistics."""
 
 
 @dataclass(frozen=True)
@@ -132,6 +134,26 @@ def pool(states: Tensor, counts: Tensor, layers: Sequence[int], statistics: str)
     return torch.cat([mean, variance.clamp(min=0).sqrt()], dim=-1).flatten(1)
 
 
+def pool_grid(
+    speech: SpeechEncoder, options: ProbeOptions, batches: Iterable[Mapping[str, Tensor]]
+) -> Pooled:
+    """`pool` of each choice of layers and statistics in the grid: (N, D) float32, N over all `batches`.
+
+    `batches` hold `speech_states` (B, L, T', D) and `n_samples`. Every layer is pooled once.
+    """
+    layers = sorted({layer for choice in options.layers for layer in choice})
+    both = torch.cat(
+        [pool(b["speech_states"], speech.n_states(b["n_samples"]), layers, "mean+std") for b in batches]
+    )
+    each = both.view(len(both), len(layers), 2, -1).numpy()  # (N, l, mean and std, D)
+    return {
+        (choice, statistics): each[
+            :, [layers.index(layer) for layer in choice], : 1 + ("std" in statistics)
+        ].reshape(len(each), -1)
+        for choice, statistics in itertools.product(options.layers, options.statistics)
+    }
+
+
 def squared_distances(a: Tensor, b: Tensor) -> Tensor:
     """Squared Euclidean distances: (N, D), (M, D) -> (N, M)."""
     return ((a**2).sum(1)[:, None] + (b**2).sum(1)[None] - 2 * a @ b.T).clamp(min=0)
@@ -140,7 +162,7 @@ def squared_distances(a: Tensor, b: Tensor) -> Tensor:
 def fit_probe(
     speech: SpeechEncoder,
     options: ProbeOptions,
-    batches: Sequence[dict[str, Tensor]],
+    pooled: Pooled,
     targets: np.ndarray,
     speakers: Sequence[str],
     n_classes: int,
@@ -150,19 +172,12 @@ def fit_probe(
 ) -> tuple[Probe, dict[str, Any], np.ndarray]:
     """Choose by inner folds of speakers, then fit on everything given (training and dev speakers).
 
-    `batches` hold `speech_states` (B, L, T', D) and `n_samples`, in the order of `targets` (N,) and `speakers`.
+    `pooled` is what `pool_grid` makes of the utterances, in the order of `targets` (N,) and `speakers`.
     Where `judges` (N,) bool says which utterances choose, no others do, and the fit is on the rest.
     Returns the probe, what was chosen with its inner UA, and the chosen point's out-of-fold log-probabilities (N, K),
     with `judges` those of the utterances that chose.
     """
-    pooled = {
-        (layers, statistics): torch.cat(
-            [pool(b["speech_states"], speech.n_states(b["n_samples"]), layers, statistics) for b in batches]
-        )
-        .double()
-        .numpy()
-        for layers, statistics in itertools.product(options.layers, options.statistics)
-    }
+    pooled = {point: features.astype(np.float64) for point, features in pooled.items()}
     held_out = _inner_folds(speakers, options.inner_folds, seed) if judges is None else [judges]
     chosen_on = np.any(held_out, axis=0)
     fitted_on = np.ones(len(targets), bool) if judges is None else ~judges
