@@ -104,7 +104,9 @@ def test_where_sound_tells_only_the_speaker_a_random_split_buys_everything(of_sp
     assert figure(result, "random-split") > 0.9  # all, but for a speaker who is drawn to test with every clip
     assert figure(result, "honest") < 0.6  # two classes: no better than a coin
     price = result.prices["random split"]
-    assert price.difference["UA"].value == pytest.approx(figure(result, "random-split") - figure(result, "honest"))
+    assert price.difference["UA"].value == pytest.approx(
+        figure(result, "random-split") - figure(result, "honest")
+    )
     assert price.difference["UA"].low > 0.3
     assert result.left_out == dict.fromkeys(
         ("seen texts", "more utterances"), "the corpus does not say what is said in 24 of 24 utterances"
