@@ -23,6 +23,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from voxaffect import metadata
 from voxaffect.errors import UsageError
 from voxaffect.evaluation import Evaluation
 from voxaffect.files import write_json
@@ -172,7 +173,8 @@ def _measured(recipe: Recipe, run: Path, text_groups: int, machine: Machine, *, 
         for arm in runs.values():
             arm.start(resume=True)
         train_runs(list(runs.values()), table, machine, recipe.name)
-        found = {name: _arm(name, arm, table) for name, arm in runs.items()}
+        known = metadata.of_table(table)
+        found = {name: _arm(name, arm, table, known) for name, arm in runs.items()}
         predictions = {name: read_run(run / name) for name in runs}
         prices = {
             name: compare(predictions[without], predictions[with_it])
@@ -185,8 +187,8 @@ def _measured(recipe: Recipe, run: Path, text_groups: int, machine: Machine, *, 
     return result
 
 
-def _arm(name: str, run: Run, table: UtteranceTable) -> Arm:
-    evaluation = collect(run)
+def _arm(name: str, run: Run, table: UtteranceTable, known: metadata.Metadata) -> Arm:
+    evaluation = collect(run, known)
     assert evaluation is not None  # every arm tests
     closed_form = run.recipe.model_kind == "probe"  # which learns the dev utterances too, once it has chosen
     sizes = []

@@ -5,8 +5,7 @@
     RUN/VARIANT/         the variant's ensemble, a run folder as `voxaffect.ensemble` describes it; without members an
                          ordinary run
     RUN/VARIANT/runs/MEMBER/  the run of one member
-    RUN/comparison.json  {"schema": "voxaffect.comparison/1", "comparisons": [{"first", "second", ...}]}: each variant
-                         against the first, paired
+    RUN/comparison.json  the variants side by side and every pair tested, as `voxaffect.comparison` describes it
 
 A recipe of members without variants is one ensemble: RUN itself is the folder of the ensemble, and there is no
 study.json. Everything is taken up where it was left; a training that is finished is never done again.
@@ -20,15 +19,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from voxaffect import metadata
+from voxaffect.comparison import RunComparison, compare_runs
 from voxaffect.ensemble import Ensemble, combine, write
-from voxaffect.evaluation import Evaluation, evaluate
 from voxaffect.files import write_json
 from voxaffect.member import read_member
 from voxaffect.members import resolved
-from voxaffect.predictions import FILE_NAME, read_run
+from voxaffect.predictions import FILE_NAME, Predictions, read_run
 from voxaffect.recipe import Recipe
 from voxaffect.run import RunFolder
-from voxaffect.significance import Comparison, compare
 from voxaffect.table import UtteranceTable
 from voxaffect.train import (
     Machine,
@@ -42,7 +41,6 @@ from voxaffect.train import (
 )
 
 SCHEMA = "voxaffect.study/1"
-COMPARISON_SCHEMA = "voxaffect.comparison/1"
 
 
 @dataclass(frozen=True)
@@ -56,17 +54,16 @@ class System:
     """By member; a system without members is the single run of the name ""."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Study:
-    """What a study found: by variant, in the recipe's order, its figures and its members' vote.
+    """What a study found: the members' vote by variant, in the recipe's order, and the comparison of the variants.
 
-    `comparisons` are of the first variant with each other one. A protocol without test speakers has no figures.
+    A protocol without test speakers has neither; nor has a recipe of members alone anything to compare.
     """
 
     title: str
-    evaluations: Mapping[str, Evaluation] = field(default_factory=dict)
     ensembles: Mapping[str, Ensemble] = field(default_factory=dict)
-    comparisons: Mapping[str, Comparison] = field(default_factory=dict)
+    comparison: RunComparison | None = None
 
     def render(self) -> str:
         """The members' tables, the variants side by side and their paired tests, as text for a terminal."""
@@ -106,7 +103,7 @@ def train_study(
             for member in system.runs.values():
                 member.start(resume=True)
         train_runs([r for system in systems for r in system.runs.values()], table, machine, recipe.name)
-        return _concluded(recipe, systems, run)
+        return _concluded(recipe, systems, table, run)
 
 
 def systems_of(recipe: Recipe, table: UtteranceTable, run: Path) -> tuple[System, ...]:
@@ -124,27 +121,23 @@ def systems_of(recipe: Recipe, table: UtteranceTable, run: Path) -> tuple[System
     return tuple(systems)
 
 
-def _concluded(recipe: Recipe, systems: Sequence[System], run: Path) -> Study:
+def _concluded(recipe: Recipe, systems: Sequence[System], table: UtteranceTable, run: Path) -> Study:
     """Gather the runs, let members vote, compare; every file is written anew from what the parts left."""
+    known = metadata.of_table(table)
     ensembles: dict[str, Ensemble] = {}
-    evaluations: dict[str, Evaluation] = {}
+    predictions: dict[str, Predictions] = {}
     for system in systems:
         for member in system.runs.values():
-            collect(member)
+            collect(member, known)
         if recipe.members:
             ensembles[system.name] = _vote(system, recipe.ensemble.vote)
         if (system.folder.path / FILE_NAME).is_file():
-            evaluations[system.name] = evaluate(read_run(system.folder.path))
-    comparisons: dict[str, Comparison] = {}
-    if len(evaluations) > 1:
-        first, *others = evaluations
-        reference = read_run(run / first)
-        comparisons = {name: compare(reference, read_run(run / name)) for name in others}
-        rows: list[dict[str, Any]] = [
-            {"first": first, "second": name, **found.to_dict()} for name, found in comparisons.items()
-        ]
-        write_json(run / "comparison.json", {"schema": COMPARISON_SCHEMA, "comparisons": rows})
-    return Study(recipe.title or recipe.name, evaluations, ensembles, comparisons)
+            predictions[system.name] = read_run(system.folder.path)
+    comparison = None
+    if len(predictions) > 1:
+        comparison = compare_runs(predictions)
+        write_json(run / "comparison.json", comparison.to_dict())
+    return Study(recipe.title or recipe.name, ensembles, comparison)
 
 
 def _vote(system: System, vote: str) -> Ensemble:
