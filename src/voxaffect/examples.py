@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 Item = dict[str, np.ndarray]
 """Named feature arrays, time first, and `n_samples`; `speech_states` (T', L, D) float16 if the encoder is frozen."""
 
+UNLABELLED = -100
+"""The class number of an utterance whose label is none of the model's: a teacher may speak of it, truth does not."""
+
 MAX_SECONDS = 60.0
 """Longer utterances are refused in training: they are more likely a wrong index than an utterance."""
 
@@ -53,8 +56,9 @@ class ExampleStore:
 
     @property
     def targets(self) -> np.ndarray:
-        """(N,) int64 class numbers."""
-        return np.array([self.labels.index(u.label) for u in self.table], dtype=np.int64)
+        """(N,) int64 class numbers, UNLABELLED where the label is none of `labels`."""
+        number = {label: k for k, label in enumerate(self.labels)}
+        return np.array([number.get(u.label, UNLABELLED) for u in self.table], dtype=np.int64)
 
     @property
     def _cropped(self) -> bool:

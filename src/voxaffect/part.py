@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from voxaffect.errors import UsageError
-from voxaffect.examples import ExampleStore
+from voxaffect.examples import UNLABELLED, ExampleStore
 from voxaffect.files import write_json, write_text
 from voxaffect.parallel import Progress
 from voxaffect.predictions import Predictions, write_csv
@@ -51,8 +51,10 @@ def train_part(
     started = time.monotonic()
     place = place_of(folder, part)
     place.mkdir(parents=True, exist_ok=True)
+    heard = _rows(store.table, part.fold.train)
     train_rows, dev_rows, test_rows = (
-        _rows(store.table, s) for s in (part.fold.train, part.fold.dev, part.fold.test)
+        [row for row in _rows(store.table, speakers) if store.targets[row] != UNLABELLED]
+        for speakers in (part.fold.train, part.fold.dev, part.fold.test)
     )
     if recipe.model_kind == "probe":
         model, report, dev_rows, dev_log_probs, history = _fit_probe(
@@ -60,7 +62,7 @@ def train_part(
         )
     else:
         model, report, dev_log_probs, history = _fit_gradient(
-            recipe, part, store, train_rows, dev_rows, place, device, progress
+            recipe, part, store, heard, dev_rows, place, device, progress
         )
     from voxaffect.fit import log_probabilities
 
@@ -69,7 +71,7 @@ def train_part(
         log_probs = log_probabilities(model, store, test_rows, device)
         write_csv(_predictions(store, test_rows, log_probs, part), place / "predictions.csv")
     _write_history(place, part, history)
-    report |= {"seconds": round(time.monotonic() - started, 1), "train_utterances": len(train_rows)}
+    report |= {"seconds": round(time.monotonic() - started, 1), "train_utterances": len(heard)}
     write_json(place / "done.json", report)
     progress(epochs - len(history), part.name)  # an early stop counts as done
     (place / "checkpoint.pt").unlink(missing_ok=True)

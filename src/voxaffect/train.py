@@ -64,7 +64,7 @@ def train(
     folder.start(recipe, resume=resume)
     with folder.lock():
         write_json(folder.path / "folds.json", [{"seed": p.seed, **asdict(p.fold)} for p in parts])
-        store = _prepare(recipe, table, cache_folder, quiet)
+        store = _prepare(recipe, table + read_unlabelled(recipe), cache_folder, quiet)
         unfinished = [part for part in parts if not (place_of(folder, part) / "done.json").is_file()]
         epochs = recipe.training.epochs if recipe.model_kind == "coattention" else 1
         with tqdm(
@@ -84,16 +84,26 @@ def train(
 
 def read_table(recipe: Recipe) -> UtteranceTable:
     """The recipe's utterances: corpora read, labels mapped, those outside the label set left out."""
-    table = UtteranceTable(())
-    mapping = NAMED_MAPPINGS[recipe.data.mapping]
-    for name in recipe.data.corpora:
-        root = recipe.resolve(recipe.data.roots.get(name, f"{recipe.data.root}/{name}"))
-        table = table + corpora.read(name, root, allow_missing=recipe.data.missing_ok)
-    kept = table.relabelled(mapping).where(lambda u: u.label in recipe.data.labels)
+    kept = _read_corpora(recipe).where(lambda u: u.label in recipe.data.labels)
     absent = sorted(set(recipe.data.labels) - set(kept.labels))
     if absent:
         raise CorpusError("absent_label", f"no utterance of {list(recipe.data.corpora)} is labelled {absent}")
     return kept
+
+
+def read_unlabelled(recipe: Recipe) -> UtteranceTable:
+    """The utterances outside the label set, if the recipe wants what a teacher says of them; else none."""
+    if not recipe.distillation.unlabelled:
+        return UtteranceTable(())
+    return _read_corpora(recipe).where(lambda u: u.label not in recipe.data.labels)
+
+
+def _read_corpora(recipe: Recipe) -> UtteranceTable:
+    table = UtteranceTable(())
+    for name in recipe.data.corpora:
+        root = recipe.resolve(recipe.data.roots.get(name, f"{recipe.data.root}/{name}"))
+        table = table + corpora.read(name, root, allow_missing=recipe.data.missing_ok)
+    return table.relabelled(NAMED_MAPPINGS[recipe.data.mapping])
 
 
 def plan(recipe: Recipe, table: UtteranceTable) -> tuple[Part, ...]:
