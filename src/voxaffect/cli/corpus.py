@@ -98,7 +98,9 @@ def _list(args: argparse.Namespace) -> ExitCode:
         "it is\nnot fetched; no = the terms do not."
     )
     for i in infos:
-        print(f"\n{i.title} ({i.name})\n  from    {i.url or '-'}\n  get it  {i.how_to_get}\n  cite    {i.citation}")
+        print(
+            f"\n{i.title} ({i.name})\n  from    {i.url or '-'}\n  get it  {i.how_to_get}\n  cite    {i.citation}"
+        )
     return ExitCode.OK
 
 
@@ -174,7 +176,12 @@ class _Bar:
             self._stage = (stage, total)
             unit = {"unit": " files"} if stage == "unpack" else {"unit": "B", "unit_scale": True}
             self._bar = self._tqdm(
-                desc=stage, total=total or None, disable=self._disable, file=sys.stderr, **unit
+                desc=stage,
+                total=total or None,
+                initial=done,  # what an earlier call had done says nothing about the speed of this one
+                disable=self._disable,
+                file=sys.stderr,
+                **unit,
             )
         self._bar.update(done - self._bar.n)
 
