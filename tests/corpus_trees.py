@@ -26,7 +26,8 @@ def write_audio(path: Path, *, seconds: float = 0.05, sample_rate: int = 16_000,
     path.parent.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(zlib.crc32(path.name.encode()))
     samples = rng.uniform(-0.1, 0.1, (round(seconds * sample_rate), channels))
-    soundfile.write(path, samples, sample_rate)
+    known = path.suffix[1:].upper() in soundfile.available_formats()
+    soundfile.write(path, samples, sample_rate, format=None if known else "WAV")
     return path
 
 

@@ -9,14 +9,25 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from corpus_trees import BUILDERS, Tree, write_audio, write_text
+import corpus_trees
+from corpus_trees import Tree, write_audio, write_text
+from corpus_trees_open import OPEN_BUILDERS
 from voxaffect import corpora
 from voxaffect.corpora.check import check
-from voxaffect.corpora.files import audio_header, content_digest, locate, media_files, read_text
+from voxaffect.corpora.files import (
+    audio_header,
+    content_digest,
+    find,
+    locate,
+    media_files,
+    one_of_each,
+    read_text,
+)
 from voxaffect.corpora.info import CorpusInfo
 from voxaffect.errors import AudioError, CorpusError, ExitCode, UsageError
 from voxaffect.labels import EMOTIONS
 
+BUILDERS = corpus_trees.BUILDERS | OPEN_BUILDERS
 NAMES = corpora.names()
 OFFICIAL = [name for name in NAMES if corpora.get(name).INFO.expected]
 
@@ -307,6 +318,23 @@ def test_a_written_path_finds_its_file_in_either_normal_form_and_with_backslashe
     assert locate(tmp_path, "a/gr\u00fcn.wav") == file
     assert locate(tmp_path, "a\\gru\u0308n.wav") == file
     assert locate(tmp_path, "a\\none.wav") == tmp_path / "a" / "none.wav"
+
+
+def test_a_name_is_found_in_any_case_the_least_deep_first_and_not_beyond_the_depth(tmp_path: Path) -> None:
+    deep = write_text(tmp_path / "a" / "b" / "c" / "Table.csv", "x")
+    assert find(tmp_path, "table.CSV") == deep
+    assert find(tmp_path, "table.csv", depth=2) is None
+    shallow = write_text(tmp_path / "z" / "table.csv", "x")
+    assert find(tmp_path, "table.csv") == shallow
+    assert find(tmp_path, "b") == tmp_path / "a" / "b"
+    (tmp_path / "a" / "loop").symlink_to(tmp_path, target_is_directory=True)
+    assert find(tmp_path, "nowhere") is None
+
+
+def test_of_several_files_of_a_name_the_wav_and_the_least_deep_is_taken(tmp_path: Path) -> None:
+    names = ("b/x.flac", "x.mp3", "deep/er/x.WAV", "deep/x.wav", "y.flac", "copy/y.flac")
+    chosen = one_of_each(tmp_path / name for name in names)
+    assert chosen == [tmp_path / "deep" / "x.wav", tmp_path / "y.flac"]
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])

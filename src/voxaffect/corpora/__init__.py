@@ -3,8 +3,8 @@
 A corpus is added by adding a file here; nothing else lists them. Its docstring is the data sheet in prose,
 `INFO` the same in figures, `read(root)` turns an unpacked release into an `UtteranceTable` without writing
 anything or opening any audio. It may also offer `explain(path)`, the reason why a media file of the release
-is not among the utterances (None: no reason known), and `facts(table)`, further figures to compare with the
-release.
+is not among the utterances (None: no reason known), `facts(table)`, further figures to compare with the
+release, and `withdrawn(root)`, the files that earlier releases had, each with the last that had it.
 """
 
 from __future__ import annotations
@@ -12,19 +12,20 @@ from __future__ import annotations
 import difflib
 import importlib
 import pkgutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Protocol, cast
 
-from voxaffect.corpora.files import AUDIO_SUFFIXES, media_files, name_of
-from voxaffect.corpora.info import CorpusInfo, Fact
+from voxaffect.corpora.files import media_files, name_of
+from voxaffect.corpora.info import CorpusInfo, Download, Fact
 from voxaffect.errors import CorpusError, UsageError
 from voxaffect.table import Utterance, UtteranceTable
 
 __all__ = [
     "CorpusInfo",
     "CorpusReader",
+    "Download",
     "Fact",
     "closest",
     "explain",
@@ -33,6 +34,7 @@ __all__ = [
     "listed",
     "names",
     "read",
+    "withdrawn",
 ]
 
 
@@ -106,8 +108,8 @@ def listed(name: str, root: str | Path) -> UtteranceTable:
 
 
 def closest(root: str | Path) -> tuple[int, list[tuple[str, int]]]:
-    """How many audio files lie under `root`, and how many names match each corpus, most first."""
-    stems = [name_of(path) for path in media_files(Path(root)) if path.suffix.casefold() in AUDIO_SUFFIXES]
+    """How many audio and video files lie under `root`, and how many names match each corpus, most first."""
+    stems = [name_of(path) for path in media_files(Path(root))]
     counts = [(name, sum(map(get(name).INFO.matches, stems))) for name in names()]
     return len(stems), sorted(counts, key=lambda item: (-item[1], item[0]))
 
@@ -141,6 +143,12 @@ def facts(name: str, table: UtteranceTable) -> Sequence[Fact]:
     """Figures of `table` beside its class counts, with those of the official release of the corpus `name`."""
     compute: Callable[[UtteranceTable], Sequence[Fact]] | None = getattr(get(name), "facts", None)
     return compute(table) if compute else ()
+
+
+def withdrawn(name: str, root: Path) -> Mapping[str, str]:
+    """Files of earlier releases of the corpus `name` by name, and the last release that had each, as `root` tells."""
+    tell: Callable[[Path], Mapping[str, str]] | None = getattr(get(name), "withdrawn", None)
+    return tell(root) if tell else {}
 
 
 def _module(name: str) -> object:

@@ -57,6 +57,7 @@ INFO = CorpusInfo(
     labels=tuple(sorted(EMOTIONS)),
     how_to_get="write a CSV with the columns path, label, speaker, or sort files into LABEL/SPEAKER/ folders",
     downloadable=False,
+    not_fetched="it is yours",
     notes=(
         "CSV: needs path, label, speaker; knows id, gender, language, session, text, take, start, end.",
         "Folders: LABEL/SPEAKER/file.wav. The speaker is never guessed.",
