@@ -29,6 +29,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "corpus": ("voxaffect.cli.corpus", "list, show, check and analyse speech corpora"),
     "train": ("voxaffect.cli.train", "train a recipe by cross-validation"),
     "evaluate": ("voxaffect.cli.evaluate", "WA, UA, macro-F1 and calibration of runs"),
+    "report": ("voxaffect.cli.report", "one self-contained HTML page of a run, ensemble or study"),
     "score": ("voxaffect.cli.score", "the same figures for anyone's predictions"),
 }
 """Each command's module and what it does."""
