@@ -12,11 +12,17 @@ from typing import Any
 import numpy as np
 import pytest
 
+from voxaffect import metadata
+from voxaffect.baselines import baselines, read_baselines
 from voxaffect.evaluation import evaluate
 from voxaffect.predictions import Predictions, read_csv, write_csv
+from voxaffect.run import RunFolder
+from voxaffect.train import read_table
+from voxaffect.trainings import read_trainings
 
 ROOT = Path(__file__).resolve().parents[1]
 RUNS = sorted(path.parent for path in ROOT.glob("results/*/predictions.csv"))
+WITH_BASELINES = [run for run in RUNS if (run / "baselines.json").is_file()]
 needs_results = pytest.mark.skipif(
     not any(ROOT.glob("results/*/metrics.json")), reason="there are no results yet"
 )
@@ -52,10 +58,24 @@ def test_every_run_with_predictions_has_figures_and_the_other_way_round() -> Non
 @pytest.mark.parametrize("run", RUNS, ids=lambda run: run.name)
 def test_committed_figures_are_what_the_committed_predictions_give(run: Path) -> None:
     stored = json.loads((run / "metrics.json").read_text(encoding="utf-8"))["evaluation"]
-    found = json.loads(json.dumps(evaluate(read_csv(run / "predictions.csv")).to_dict()))
+    kept = run / "baselines.json"
+    guesses = read_baselines(kept) if kept.is_file() else None
+    evaluation = evaluate(read_csv(run / "predictions.csv"), baselines=guesses)
+    found = json.loads(json.dumps(evaluation.to_dict()))
     assert stored.keys() == found.keys()
     for key in found:
         same(found[key], stored[key], key)
+
+
+@pytest.mark.parametrize("run", WITH_BASELINES, ids=lambda run: run.name)
+def test_committed_baselines_are_what_the_corpora_give(
+    run: Path, shared_corpora: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)  # recipe.json keeps the recipe's folder as it was given
+    predictions = read_csv(run / "predictions.csv")
+    table = read_table(RunFolder(run).recipe)
+    found = baselines(predictions, metadata.of_table(table), read_trainings(run))
+    same(found.to_dict(), read_baselines(run / "baselines.json").to_dict(), run.name)
 
 
 @pytest.mark.parametrize("run", RUNS, ids=lambda run: run.name)

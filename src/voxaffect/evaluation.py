@@ -1,4 +1,4 @@
-"""Evaluation: every figure of a run's predictions, with intervals over speakers and a guess to beat."""
+"""Evaluation: every figure of a run's predictions, with intervals over speakers and guesses to beat."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from voxaffect import calibration, metrics
+from voxaffect.baselines import Baselines, Guess
 from voxaffect.calibration import ReliabilityBin
 from voxaffect.errors import CorpusError
 from voxaffect.predictions import Predictions
@@ -67,7 +68,8 @@ class Evaluation:
 
     `measures` holds UA, WA and macro-F1. `confusion` is (K, K), rows the truth, counts averaged over seeds.
     `ece` is None where the predictions came without probabilities. `groups` is empty unless groups were asked
-    for.
+    for, `without_audio` unless the guesses of `voxaffect.baselines` were given. `optimistic` says why the figures
+    are better than honest ones would be, by the names of the folds; "" where nothing says so.
     """
 
     labels: tuple[str, ...]
@@ -84,6 +86,8 @@ class Evaluation:
     ece: float | None
     reliability: tuple[ReliabilityBin, ...]
     notices: tuple[str, ...]
+    without_audio: tuple[Guess, ...] = ()
+    optimistic: str = ""
 
     @property
     def ua(self) -> Interval:
@@ -110,6 +114,10 @@ class Evaluation:
         values = [s.measures[measure] for s in self.seeds]
         return float(np.std(values, ddof=1)) if len(values) > 1 else 0.0, min(values), max(values)
 
+    def titled(self, title: str) -> str:
+        """`title` as text and pictures have it: with OPTIMISTIC and the reason, where there is one."""
+        return " ".join(filter(None, (title, f"OPTIMISTIC ({self.optimistic})"))) if self.optimistic else title
+
     def to_dict(self) -> dict[str, object]:
         """The evaluation as JSON values (NaN becomes None), `"schema": "voxaffect.evaluation/1"`."""
         values = asdict(self)
@@ -130,11 +138,12 @@ def evaluate(
     predictions: Predictions,
     *,
     groups: Mapping[str, str] | None = None,
+    baselines: Baselines | None = None,
     n_bootstrap: int = N_BOOTSTRAP,
     seed: int = 0,
 ) -> Evaluation:
-    """All figures of `predictions`. `groups` names a group for each id, e.g. a gender; `seed` is the
-    bootstrap's.
+    """All figures of `predictions`. `groups` names a group for each id, e.g. a gender; `baselines` are the guesses
+    without audio on the same utterances; `seed` is the bootstrap's.
 
     Intervals resample speakers; the same predictions and seed give the same numbers. Seeds that lack
     utterances which others have are left out, with a notice. Raises CorpusError if no seed has all, and
@@ -167,6 +176,7 @@ def evaluate(
         strict=True,
     )
     classes = tuple(ClassFigures(label, int(n), *(float(x) for x in rest)) for label, n, *rest in columns)
+    guesses = baselines.guesses if baselines else ()
     right = p.predicted == p.truth
     of_seed = [np.array(p.seeds, dtype=np.int64) == s for s in seeds]
     return Evaluation(
@@ -188,7 +198,9 @@ def evaluate(
         if p.has_probs
         else None,
         reliability=calibration.reliability(p.confidence, right) if p.has_probs else (),
-        notices=(*notices, *_notices(p, measures, baseline, classes)),
+        notices=(*notices, *_notices(p, measures, baseline, classes, guesses)),
+        without_audio=guesses,
+        optimistic=", ".join(p.optimistic),
     )
 
 
@@ -266,7 +278,11 @@ def _mean(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 
 def _notices(
-    p: Predictions, measures: Mapping[str, Interval], baseline: Baseline, classes: Iterable[ClassFigures]
+    p: Predictions,
+    measures: Mapping[str, Interval],
+    baseline: Baseline,
+    classes: Iterable[ClassFigures],
+    guesses: Iterable[Guess],
 ) -> list[str]:
     notices = []
     ua = measures["UA"]
@@ -287,6 +303,8 @@ def _notices(
             notices.append(f"{c.label} was never predicted")
     if ua.low <= baseline.measures["UA"]:
         notices.append(f"not shown to beat always answering {baseline.label!r}")
+    if equals := [f"{g.name} ({100 * g.measures['UA']:.1f})" for g in guesses if ua.low <= g.measures["UA"]]:
+        notices.append(f"not shown to beat what needs no audio, UA by {', '.join(equals)}")
     return notices
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from voxaffect.evaluation import Evaluation, GroupFigures
 from voxaffect.significance import Interval
+from voxaffect.stamps import stamped
 
 ALL_SPEAKERS = 12
 """Up to so many speakers are all printed; of more, the worst ones."""
@@ -16,14 +17,25 @@ WORST_SPEAKERS = 5
 
 
 def render(e: Evaluation, title: str = "") -> str:
-    """The text of an evaluation: measures, classes, confusion, speakers, folds, groups and notices."""
-    parts = [_head(e, title), _measures(e), _classes(e), _confusion(e), _speakers(e)]
+    """The text of an evaluation: measures, guesses, classes, confusion, speakers, folds, groups and notices.
+
+    Where the figures are OPTIMISTIC the title says so, and every line that holds a figure.
+    """
+    parts = [
+        _head(e, e.titled(title)),
+        _measures(e),
+        _without_audio(e),
+        _classes(e),
+        _confusion(e),
+        _speakers(e),
+    ]
     if len(e.folds) > 1:
         parts.append(_table("fold", e.folds, mean=True))
     if e.groups:
         parts.append(_table("group", e.groups))
     parts.append("\n".join(f"  note: {notice}" for notice in e.notices))
-    return "\n\n".join(part for part in parts if part)
+    text = "\n\n".join(part for part in parts if part)
+    return stamped(text) if e.optimistic else text
 
 
 def _span(m: Interval) -> str:
@@ -62,6 +74,18 @@ def _measures(e: Evaluation) -> str:
     if e.ece is not None:
         lines.append(f"  {'ECE':8} {_percent(e.ece)}  how far confidence is from being right, on average")
     lines.append(f"  intervals resample {e.ua.n_clusters} {e.ua.clusters}")
+    return "\n".join(lines)
+
+
+def _without_audio(e: Evaluation) -> str:
+    if not e.without_audio:
+        return ""
+    names = list(e.measures)
+    width = max(len("without audio"), *(len(g.name) for g in e.without_audio))
+    lines = [f"  {'without audio':{width}}{''.join(f'{name:>10}' for name in names)}"]
+    for g in e.without_audio:
+        rare = f"   known for {100 * g.known:.0f} %" if g.known < 1 else ""
+        lines.append(f"  {g.name:{width}}{''.join(_percent(g.measures[name], 10) for name in names)}{rare}")
     return "\n".join(lines)
 
 

@@ -102,6 +102,22 @@ def macro_f1(matrix: npt.ArrayLike) -> Floats:
     return _mean_of_known(_ratio(2 * np.diagonal(c, axis1=-2, axis2=-1), c.sum(axis=-1) + c.sum(axis=-2)))
 
 
+def kappa(matrix: npt.ArrayLike) -> Floats:
+    """Cohen's kappa of two raters: rows are what one said, columns what the other did. NaN where undefined.
+
+    (p_o - p_e) / (1 - p_e), with the share of agreement p_o and what chance would give, p_e (Cohen, Educational and
+    Psychological Measurement 20, 1960).
+
+    >>> float(kappa([[20, 5], [10, 15]]).round(3))
+    0.4
+    """
+    c = _matrix(matrix)
+    n = c.sum(axis=(-2, -1))
+    agreed = _ratio(np.trace(c, axis1=-2, axis2=-1), n)
+    chance = _ratio((c.sum(axis=-2) * c.sum(axis=-1)).sum(axis=-1), n**2)
+    return _ratio(agreed - chance, 1 - chance)
+
+
 def _matrix(matrix: npt.ArrayLike) -> Floats:
     c = np.asarray(matrix, dtype=np.float64)
     if c.ndim < 2 or c.shape[-1] != c.shape[-2]:

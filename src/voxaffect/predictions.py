@@ -19,8 +19,9 @@ import numpy as np
 import numpy.typing as npt
 
 from voxaffect.corpora.sheet import Row, read_sheet
-from voxaffect.errors import ArtefactError, CorpusError
+from voxaffect.errors import ArtefactError, CorpusError, UsageError
 from voxaffect.files import write_text
+from voxaffect.stamps import optimistic_reason
 
 FILE_NAME = "predictions.csv"
 SUM_TOLERANCE = 1e-3
@@ -110,6 +111,11 @@ class Predictions:
         """Whether the speaker of every utterance is known."""
         return all(self.speakers)
 
+    @property
+    def optimistic(self) -> tuple[str, ...]:
+        """The distinct reasons why these answers are better than honest ones would be; () where nothing is said."""
+        return tuple(sorted({reason for fold in set(self.folds) if (reason := optimistic_reason(fold))}))
+
     def select(self, keep: npt.ArrayLike) -> Predictions:
         """The predictions that `keep` names: a bool mask (N,), or indices in the order wanted."""
         keep = np.asarray(keep)
@@ -137,6 +143,25 @@ class Predictions:
         return self.select(
             sorted(range(len(self)), key=lambda i: (self.seeds[i], self.folds[i], self.ids[i]))
         )
+
+
+def names_of(runs: Sequence[str | os.PathLike[str]]) -> list[str]:
+    """A name for each run: its folder's (or its CSV's), with as much of the path as tells it from the others.
+
+    Raises UsageError `same_run` if one is named twice.
+    """
+    paths = [Path(os.path.abspath(run)) for run in runs]  # noqa: PTH100  (resolve would follow links)
+    paths = [
+        path.parent if path.name == FILE_NAME else path.with_suffix("") if path.is_file() else path
+        for path in paths
+    ]
+    for i, path in enumerate(paths):
+        if path in paths[:i]:
+            raise UsageError("same_run", f"{os.fspath(runs[i])} is named twice")
+    depth = 1
+    while len({path.parts[-depth:] for path in paths}) < len(paths):
+        depth += 1
+    return ["/".join(path.parts[-depth:]) for path in paths]
 
 
 def concat(parts: Sequence[Predictions]) -> Predictions:

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from voxaffect import metrics
 from voxaffect.errors import CorpusError
 from voxaffect.predictions import Predictions
+from voxaffect.stamps import stamped
 
 Floats = npt.NDArray[np.float64]
 Statistic = Callable[[npt.ArrayLike], Floats]
@@ -59,7 +60,8 @@ class McNemar:
 class Comparison:
     """Two systems on the utterances they share; `difference` is second minus first, its interval paired.
 
-    `mcnemar` takes the lowest seed of each system, since its counts must be of distinct utterances.
+    `mcnemar` takes the lowest seed of each system, since its counts must be of distinct utterances. `optimistic` says
+    of each why its figures are better than honest ones would be; "" where nothing says so.
     """
 
     n_shared: int
@@ -70,6 +72,7 @@ class Comparison:
     difference: dict[str, Interval]
     p: dict[str, float]
     mcnemar: McNemar
+    optimistic: tuple[str, str] = ("", "")
 
     def to_dict(self) -> dict[str, object]:
         """All fields, ready for JSON."""
@@ -92,7 +95,13 @@ class Comparison:
             about += f"; shared by {self.n_first} of {first} and {self.n_second} of {second}"
         if not interval.reliable:
             about += f"; too few to speak of new speakers (fewer than {FEW_SPEAKERS})"
-        return "\n".join([*lines, about])
+        stamps = [
+            f"  OPTIMISTIC: {name} ({why})"
+            for name, why in zip((first, second), self.optimistic, strict=True)
+            if why
+        ]
+        text = "\n".join([*lines, about])
+        return "\n".join([*stamps, stamped(text)]) if stamps else text
 
 
 MEASURES: dict[str, Statistic] = {"UA": metrics.ua, "WA": metrics.wa, "macro-F1": metrics.macro_f1}
@@ -172,6 +181,23 @@ def mcnemar(first_correct: npt.ArrayLike, second_correct: npt.ArrayLike) -> McNe
     return McNemar(only_first, only_second, min(1.0, 2 * tail / (1 << n)))
 
 
+def holm(p_values: Sequence[float]) -> list[float]:
+    """The p-values of several tests, each multiplied so that any one of them below 0.05 is so with 95 % over all.
+
+    Holm, Scandinavian Journal of Statistics 6 (1979): the i-th smallest of m counts m - i + 1 times, and none less
+    than a smaller one.
+
+    >>> holm([0.01, 0.04, 0.03])
+    [0.03, 0.06, 0.06]
+    """
+    adjusted = [0.0] * len(p_values)
+    least = 0.0
+    for rank, i in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
+        least = max(least, min(1.0, (len(p_values) - rank) * p_values[i]))
+        adjusted[i] = least
+    return adjusted
+
+
 def compare(
     first: Predictions, second: Predictions, *, n_bootstrap: int = N_BOOTSTRAP, seed: int = 0
 ) -> Comparison:
@@ -223,6 +249,7 @@ def compare(
         difference={name: test[0] for name, test in tests.items()},
         p={name: test[1] for name, test in tests.items()},
         mcnemar=mcnemar(*([s[u][2][0] == s[u][0] for u in shared] for s in (a, b))),
+        optimistic=(", ".join(first.optimistic), ", ".join(second.optimistic)),
     )
 
 

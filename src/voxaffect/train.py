@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from voxaffect import corpora, splits
+from voxaffect import corpora, metadata, splits
+from voxaffect.baselines import baselines, write_baselines
 from voxaffect.cache import ArrayCache
 from voxaffect.errors import CorpusError, UsageError, missing_extra
 from voxaffect.evaluation import Evaluation, evaluate
@@ -29,6 +30,7 @@ from voxaffect.predictions import concat, read_csv, write_csv
 from voxaffect.recipe import Recipe
 from voxaffect.run import RunFolder
 from voxaffect.table import UtteranceTable
+from voxaffect.trainings import read_trainings
 
 if TYPE_CHECKING:
     from voxaffect.encoders.speech import SpeechEncoder
@@ -79,7 +81,7 @@ def train(
                 train_part(recipe, part, store, folder, where, epochs, progress)
 
             run_parts(unfinished, work, jobs, progress)
-        return _collect(recipe, parts, folder)
+        return _collect(recipe, table, parts, folder)
 
 
 def read_table(recipe: Recipe) -> UtteranceTable:
@@ -165,14 +167,18 @@ def _teacher(recipe: Recipe) -> SpeechEncoder | None:
     return SpeechEncoder(SpeechOptions(local_checkpoint(recipe, recipe.distillation.checkpoint))).eval()
 
 
-def _collect(recipe: Recipe, parts: Sequence[Part], folder: RunFolder) -> Evaluation | None:
-    """Gather the finished parts into the run's own files."""
+def _collect(
+    recipe: Recipe, table: UtteranceTable, parts: Sequence[Part], folder: RunFolder
+) -> Evaluation | None:
+    """Gather the finished parts into the run's own files, with what evaluating them needs of the corpora."""
     places = [place_of(folder, part) for part in parts]
     history = [
         json.loads(line) for place in places for line in (place / "metrics.jsonl").read_text().splitlines()
     ]
     write_text(folder.path / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in history))
     reports = {place.name: json.loads((place / "done.json").read_text(encoding="utf-8")) for place in places}
+    known = metadata.of_table(table)
+    metadata.write_metadata(known, folder.path / metadata.FILE_NAME)
     if history:
         save(training_figure(history), folder.path / "curves.png")
     tested = [place / "predictions.csv" for place in places if (place / "predictions.csv").is_file()]
@@ -181,12 +187,14 @@ def _collect(recipe: Recipe, parts: Sequence[Part], folder: RunFolder) -> Evalua
         return None
     predictions = concat([read_csv(path) for path in tested])
     write_csv(predictions, folder.path / "predictions.csv")
-    evaluation = evaluate(predictions)
+    guesses = baselines(predictions, known, read_trainings(folder.path))
+    write_baselines(guesses, folder.path / "baselines.json")
+    evaluation = evaluate(predictions, baselines=guesses)
     write_json(
         folder.path / "metrics.json",
         {"recipe": recipe.name, "evaluation": evaluation.to_dict(), "parts": reports},
     )
-    panel = (recipe.title or recipe.name, evaluation.confusion)
+    panel = (evaluation.titled(recipe.title or recipe.name), evaluation.confusion)
     save(confusion_figure([panel], evaluation.labels), folder.path / "confusion.png")
     return evaluation
 

@@ -27,9 +27,12 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "demo": ("voxaffect.cli.demo", "predict the bundled clips: proves the install"),
     "models": ("voxaffect.cli.models", "list, show or verify models"),
     "corpus": ("voxaffect.cli.corpus", "list, show, check and analyse speech corpora"),
+    "audit": ("voxaffect.cli.audit", "what training, dev and test share: speakers, texts, recordings"),
     "train": ("voxaffect.cli.train", "train a recipe by cross-validation"),
     "evaluate": ("voxaffect.cli.evaluate", "WA, UA, macro-F1 and calibration of runs"),
     "report": ("voxaffect.cli.report", "one self-contained HTML page of a run, ensemble or study"),
+    "ensemble": ("voxaffect.cli.ensemble", "let finished runs vote, and test what that gains"),
+    "compare": ("voxaffect.cli.compare", "runs side by side, with paired tests"),
     "score": ("voxaffect.cli.score", "the same figures for anyone's predictions"),
 }
 """Each command's module and what it does."""

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from voxaffect.errors import UsageError
+from voxaffect.errors import CorpusError, UsageError
+
+if TYPE_CHECKING:
+    from voxaffect.baselines import Baselines
+    from voxaffect.evaluation import Evaluation
+    from voxaffect.predictions import Predictions
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,7 +31,8 @@ def add_evaluation_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--groups",
         metavar="COLUMN",
-        help="figures per value of a column of the predictions CSV, or per corpus (default: none)",
+        help="figures per value of a column of the predictions CSV or the run's utterances.csv, e.g. gender, or per "
+        "corpus (default: none)",
     )
     parser.add_argument(
         "--plot",
@@ -40,52 +49,86 @@ def run(args: argparse.Namespace) -> int:
     """Print the evaluation of each run; 0, or the error of the first run that cannot be evaluated."""
     from voxaffect.errors import VoxaffectError
     from voxaffect.evaluation import evaluate
-    from voxaffect.predictions import predictions_file, read_csv
+    from voxaffect.predictions import names_of, predictions_file, read_csv
 
-    if args.bootstrap < 100:
-        raise UsageError(
-            "bad_bootstrap", f"--bootstrap is {args.bootstrap}; an interval needs at least 100 draws"
-        )
+    check_bootstrap(args.bootstrap)
     evaluations = {}
     for name in args.runs:
         path = predictions_file(name)
         try:
             predictions = read_csv(path)
             groups = _groups(path, args.groups, predictions.ids)
+            guesses = _baselines(path, predictions, quiet=args.quiet)
             evaluations[name] = evaluate(
-                predictions, groups=groups, n_bootstrap=args.bootstrap, seed=args.seed
+                predictions, groups=groups, baselines=guesses, n_bootstrap=args.bootstrap, seed=args.seed
             )
         except VoxaffectError as error:
             error.where = error.where or str(name)
             raise
-    labels = {e.labels for e in evaluations.values()}
-    if args.plot and len(labels) > 1:
-        raise UsageError(
-            "labels_differ", f"one picture needs one set of labels, got {[list(x) for x in sorted(labels)]}"
-        )
+    if args.plot:
+        check_labels(evaluations.values())
     for i, (name, evaluation) in enumerate(evaluations.items()):
         if args.json:
             print(json.dumps({"run": name, **evaluation.to_dict()}, ensure_ascii=False))
         else:
             print(("\n" if i else "") + evaluation.render(name))
     if args.plot:
-        from voxaffect import plots
-
-        panels = [(_short(name), e.confusion) for name, e in evaluations.items()]
-        plots.save(plots.confusion_figure(panels, labels.pop()), args.plot)
+        plot(dict(zip(names_of(list(evaluations)), evaluations.values(), strict=True)), args.plot)
     return 0
 
 
+def check_bootstrap(n: int) -> None:
+    """Raise UsageError `bad_bootstrap` for fewer draws than an interval needs."""
+    if n < 100:
+        raise UsageError("bad_bootstrap", f"--bootstrap is {n}; an interval needs at least 100 draws")
+
+
+def check_labels(evaluations: Iterable[Evaluation]) -> tuple[str, ...]:
+    """The labels that all have; UsageError `labels_differ` where they do not."""
+    labels = {e.labels for e in evaluations}
+    if len(labels) > 1:
+        raise UsageError(
+            "labels_differ", f"one picture needs one set of labels, got {[list(x) for x in sorted(labels)]}"
+        )
+    return labels.pop()
+
+
+def plot(evaluations: Mapping[str, Evaluation], path: str) -> None:
+    """Draw the confusion matrices side by side; a title says OPTIMISTIC where the figures are."""
+    from voxaffect import plots
+
+    labels = check_labels(evaluations.values())
+    panels = [(e.titled(name), e.confusion) for name, e in evaluations.items()]
+    plots.save(plots.confusion_figure(panels, labels), path)
+
+
 def _groups(path: Path, column: str | None, ids: tuple[str, ...]) -> dict[str, str] | None:
+    from voxaffect.metadata import FILE_NAME
     from voxaffect.predictions import read_column
 
     if column is None:
         return None
     if column == "corpus" and all("/" in i for i in ids):
         return {i: i.split("/")[0] for i in ids}
-    return read_column(path, column)
+    try:
+        return read_column(path, column)
+    except CorpusError as error:
+        beside = path.parent / FILE_NAME
+        if error.code != "missing_column" or not beside.is_file():
+            raise
+        return read_column(beside, column)
 
 
-def _short(name: str) -> str:
-    path = Path(name)
-    return path.parent.name if path.name == "predictions.csv" and path.parent.name else path.stem
+def _baselines(path: Path, predictions: Predictions, *, quiet: bool) -> Baselines | None:
+    """The guesses to stand beside the figures; where a run's corpora are away, a message and none."""
+    from voxaffect.cli import error_line
+    from voxaffect.run_baselines import of_predictions
+
+    try:
+        return of_predictions(path, predictions)
+    except CorpusError as error:
+        if error.code != "corpus_absent":
+            raise
+        if not quiet:
+            print(error_line(error).replace("error: ", "", 1), file=sys.stderr)
+        return None
