@@ -362,11 +362,14 @@ def test_utterances_of_other_labels_need_a_teacher(corpus: Path, checkpoint: Pat
 
 
 def test_dev_and_test_items_carry_no_teacher(corpus: Path, checkpoint: Path) -> None:
-    from voxaffect.train import _prepare, read_table
+    from voxaffect.cache import ArrayCache
+    from voxaffect.preparation import Encoders, needs_of, prepare
+    from voxaffect.train import read_table
 
     recipe = taught_recipe(corpus, checkpoint)
     table = read_table(recipe)
-    store = _prepare(recipe, table, None, quiet=True)
+    encoders = Encoders()
+    (store,) = prepare([recipe], [needs_of(recipe, encoders)], table, encoders, ArrayCache(None))
     rng = np.random.default_rng(0)
     encoder = SpeechEncoder(SpeechOptions(str(checkpoint))).eval()
     for index in range(len(table)):

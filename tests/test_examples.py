@@ -84,6 +84,7 @@ class CountingEncoder:
 
     def __init__(self, digest: str = "one", fewer: int = 0) -> None:
         self.digest, self.fewer, self.runs = digest, fewer, 0
+        self.states_key = digest
 
     def numpy_states(self, item: dict[str, np.ndarray]) -> np.ndarray:
         self.runs += 1

@@ -16,7 +16,15 @@ torch = pytest.importorskip("torch", reason="needs the extra `train`")
 transformers = pytest.importorskip("transformers", reason="needs the extra `train`")
 
 from voxaffect.encoders.speech import SpeechEncoder, SpeechOptions  # noqa: E402
-from voxaffect.probe import Choice, ProbeOptions, fit_probe, pool, read_probe_options, squared_distances  # noqa: E402
+from voxaffect.probe import (  # noqa: E402
+    Choice,
+    ProbeOptions,
+    fit_probe,
+    pool,
+    pool_grid,
+    read_probe_options,
+    squared_distances,
+)
 
 K = 3
 
@@ -70,6 +78,12 @@ def options(**changes: Any) -> ProbeOptions:
     return ProbeOptions(**{"layers": ((1,), (0, 2)), "penalties": (0.03, 0.3), "inner_folds": 3, **changes})
 
 
+def fitted(encoder: SpeechEncoder, items: list[dict[str, np.ndarray]], *rest: Any) -> tuple[Any, Any, Any]:
+    return fit_probe(
+        encoder, options(), pool_grid(encoder, options(), cached_batches(encoder, items)), *rest, K, 1
+    )
+
+
 @pytest.mark.parametrize("kernel", ["linear", "rbf"])
 @pytest.mark.parametrize("statistics", ["mean", "mean+std"])
 def test_a_probe_learns_and_computes_what_it_was_fitted_on(
@@ -79,7 +93,9 @@ def test_a_probe_learns_and_computes_what_it_was_fitted_on(
     items, targets, speakers = dataset()
     batches = cached_batches(encoder, items)
     settings = options(kernels=(kernel,), statistics=(statistics,))
-    probe, report, log_probs = fit_probe(encoder, settings, batches, targets, speakers, K, seed=1)
+    probe, report, log_probs = fit_probe(
+        encoder, settings, pool_grid(encoder, settings, batches), targets, speakers, K, seed=1
+    )
     assert report["kernel"] == kernel
     assert report["inner_ua"] == pytest.approx(1.0)
     np.testing.assert_allclose(np.exp(log_probs).sum(axis=1), 1.0, atol=1e-9)
@@ -100,7 +116,9 @@ def test_the_ridge_solution_is_that_of_scikit_learn(checkpoint: Path, kernel: st
     items, targets, speakers = dataset()
     batches = cached_batches(encoder, items)
     settings = options(layers=((1,),), kernels=(kernel,), statistics=("mean",), penalties=(0.3,))
-    probe, _, _ = fit_probe(encoder, settings, batches, targets, speakers, K, seed=1)
+    probe, _, _ = fit_probe(
+        encoder, settings, pool_grid(encoder, settings, batches), targets, speakers, K, seed=1
+    )
     features = torch.cat(
         [pool(b["speech_states"], encoder.n_states(b["n_samples"]), (1,), "mean") for b in batches]
     )
@@ -120,7 +138,7 @@ def test_the_ridge_solution_is_that_of_scikit_learn(checkpoint: Path, kernel: st
 def test_padding_does_not_change_the_answer(checkpoint: Path) -> None:
     encoder = SpeechEncoder(SpeechOptions(str(checkpoint))).eval()
     items, targets, speakers = dataset()
-    probe, _, _ = fit_probe(encoder, options(), cached_batches(encoder, items), targets, speakers, K, seed=1)
+    probe, _, _ = fitted(encoder, items, targets, speakers)
     with torch.inference_mode():
         together = probe({k: torch.from_numpy(v) for k, v in collate(items[:6]).items()})
         alone = probe({k: torch.from_numpy(v) for k, v in collate(items[:1]).items()})
@@ -137,6 +155,38 @@ def test_statistics_are_those_of_the_frames_that_exist() -> None:
     torch.testing.assert_close(pooled[1, 12:], real.std(0, correction=0))
 
 
+def test_every_point_of_the_grid_is_pooled_as_if_alone(checkpoint: Path) -> None:
+    encoder = SpeechEncoder(SpeechOptions(str(checkpoint))).eval()
+    batches = cached_batches(encoder, dataset(n_speakers=4)[0])
+    grid = pool_grid(encoder, options(layers=((1,), (2, 0))), batches)
+    assert set(grid) == {(layers, s) for layers in ((1,), (2, 0)) for s in ("mean", "mean+std")}
+    for (layers, statistics), values in grid.items():
+        alone = [
+            pool(b["speech_states"], encoder.n_states(b["n_samples"]), layers, statistics) for b in batches
+        ]
+        np.testing.assert_array_equal(values, torch.cat(alone).numpy())
+
+
+def test_who_judges_chooses_and_is_not_learnt(checkpoint: Path) -> None:
+    encoder = SpeechEncoder(SpeechOptions(str(checkpoint))).eval()
+    items, targets, speakers = dataset()
+    grid = pool_grid(encoder, options(), cached_batches(encoder, items))
+    judges = np.array(speakers) == "x/5"
+    wrong = np.where(judges, (targets + 1) % K, targets)  # the judges' labels mislead whoever learns them
+    probe, report, log_probs = fit_probe(encoder, options(), grid, wrong, speakers, K, 1, judges=judges)
+    assert report["inner_ua"] == 0.0
+    assert log_probs.shape == (judges.sum(), K)
+    rest = {point: values[~judges] for point, values in grid.items()}
+    alone, _, _ = fit_probe(
+        encoder,
+        options(layers=(probe.choice.layers,), statistics=(probe.choice.statistics,), kernels=(probe.choice.kernel,),
+                penalties=(probe.choice.penalty,)),
+        rest, targets[~judges], [s for s in speakers if s != "x/5"], K, 1,
+    )  # fmt: skip
+    torch.testing.assert_close(probe.anchors, alone.anchors)
+    torch.testing.assert_close(probe.dual, alone.dual)
+
+
 def test_squared_distances_are_never_negative() -> None:
     a = torch.randn(5, 8)
     distances = squared_distances(a, a)
@@ -150,7 +200,7 @@ def test_a_probe_becomes_a_model_file(checkpoint: Path, tmp_path: Path) -> None:
 
     encoder = SpeechEncoder(SpeechOptions(str(checkpoint))).eval()
     items, targets, speakers = dataset()
-    probe, _, _ = fit_probe(encoder, options(), cached_batches(encoder, items), targets, speakers, K, seed=1)
+    probe, _, _ = fitted(encoder, items, targets, speakers)
     metadata = {
         "schema": SCHEMA, "name": "probe", "version": "1", "labels": ["angry", "happy", "sad"], "vote": "majority",
         "licence": "CC0-1.0", "features": NATIVE.to_dict(), "calibration": {"temperature": 1.0},

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 
 import pytest
 
 from voxaffect.errors import UsageError
-from voxaffect.options import set_key
+from voxaffect.options import set_key, to_table
 from voxaffect.recipe import read_recipe, recipe_from_json, recipe_to_json
 
 MINIMAL = 'name = "r"\n[data]\ncorpora = ["emodb"]\n'
+MEMBERS = MINIMAL + "[protocol]\nfolds = 'members'\ntest_speakers = ['emodb/03']\n"
 
 
 def written(tmp_path: Path, text: str) -> Path:
@@ -47,6 +50,66 @@ def test_labels_are_put_in_alphabetical_order(tmp_path: Path) -> None:
         (MINIMAL + "[training]\naverage_last = 1.5\n", r"average_last must be in \[0, 1\), got 1.5"),
         (MINIMAL + "[protocol]\ndev_speakers = 0\n", "dev_speakers must be at least 1"),
         (MINIMAL + "[protocol]\nseeds = [1, 1]\n", "seeds must be distinct"),
+        (MINIMAL + "[protocol]\nselect_on = 'train'\n", "unknown select_on 'train'; expected one of"),
+        (
+            MINIMAL + "[protocol]\nselect_on = 'test'\n",
+            r"chooses on the very speakers that are judged, .* allow_test_selection = true does it all the same",
+        ),
+        (
+            MINIMAL + "[protocol]\nfolds = 'random'\n",
+            "tests speakers that were trained on, .* allow_speaker_overlap = true does it all the same, stamped",
+        ),
+        (
+            MINIMAL
+            + "[protocol]\nfolds = 'random'\nallow_speaker_overlap = true\nselect_on = 'test'\n"
+            + "allow_test_selection = true\n",
+            "select_on = 'test' takes folds of speakers, not 'random' ones",
+        ),
+        (
+            MINIMAL + "[protocol]\nmembers = 7\n",
+            "members goes with folds = 'members', not with 'leave-one-speaker",
+        ),
+        (MINIMAL + "[protocol]\ntest_speakers = ['x']\n", "test_speakers goes with folds = 'members'"),
+        (MINIMAL + "[protocol]\nfolds = 'members'\n", "needs test_speakers: whom all members are judged on"),
+        (
+            MEMBERS + "members = 1\ntrain_speakers = 4\n",
+            "members must be at least 2, of at least 1 of the train",
+        ),
+        (MEMBERS + "members = 3\n", "members must be at least 2, .* got 3 of 0"),
+        (MEMBERS, r"needs tables \[members.NAME\], or protocol.members to draw them, not both"),
+        (
+            MEMBERS + "members = 2\ntrain_speakers = 1\n[members.m1]\ntrain = ['a']\n",
+            "or protocol.members to draw them, not both",
+        ),
+        (
+            MINIMAL + "[members.m1]\ntrain = ['a']\n",
+            "members go with protocol.folds = 'members', not with 'leave",
+        ),
+        (MEMBERS + "[members.m1]\ntrain = ['a']\n", "member 'm1' has no dev speakers to select on"),
+        (MEMBERS + "[members.m1]\ndev = ['a']\n", r"\[r.members.m1\] needs the key 'train'"),
+        (MEMBERS + "[members.m1]\ntrain = ['a']\ntest = ['b']\n", r"unknown key 'test' in \[r.members.m1\]"),
+        (
+            MEMBERS + "[members.'m/1']\ntrain = ['a']\n",
+            "member 'm/1' gives its name to a folder: letters, digits",
+        ),
+        (
+            MINIMAL + "[variants.runs]\n",
+            r"variant 'runs' gives its name to a folder: .* none of \['members', 'parts'",
+        ),
+        (MINIMAL + "[ensemble]\nvote = 'loudest'\n", "unknown vote 'loudest'; expected one of"),
+        (
+            MEMBERS + "select_on = 'test'\nallow_test_selection = true\n[members.m1]\ntrain = ['a']\n"
+            "[members.m2]\ntrain = ['b']\n[ensemble]\nvote = 'weighted'\n",
+            "a 'weighted' vote is fitted on dev speakers; select_on = 'test' leaves none",
+        ),
+        (
+            MINIMAL + "[variants.a.data]\nlabels = ['sad']\n",
+            r"variant 'a' changes 'data'; it may change \['title', 'features', 'model', 'training', 'augment",
+        ),
+        (
+            MINIMAL + "[variants.a.training]\nepoch = 3\n",
+            r"unknown key 'epoch' in \[r.variants.a.training\]; expected some of",
+        ),
         (MINIMAL + "[protocol]\nseeds = 1\n", "r.protocol.seeds must be a list, got 1"),
         (MINIMAL + "[augmentation]\nspeed = [0.0, 1.0]\n", "copies must not be negative and speed"),
         (MINIMAL + "[augmentation]\nspeed = [1.0]\n", "must be a list of 2 values"),
@@ -100,6 +163,85 @@ def test_a_resolved_recipe_reads_back_the_same(tmp_path: Path) -> None:
         written(tmp_path, MINIMAL + '[model]\nkind = "probe"\n[model.speech]\ncheckpoint = "x"\n')
     )
     assert recipe_from_json(recipe_to_json(recipe)) == recipe
+
+
+VARIANTS = """
+[model]
+preset = "small"
+[model.spectrogram]
+kind = "vit"
+patch = [20, 20]
+[model.speech]
+checkpoint = "x"
+[training]
+epochs = 5
+[variants.cnn.model.spectrogram]
+kind = "alexnet"
+[variants.mute]
+title = "No speech"
+model = {speech = false, spectrogram.dim = 96}
+training.epochs = 2
+[variants.plain]
+"""
+
+
+def test_a_variant_is_the_recipe_with_its_changes_laid_over(tmp_path: Path) -> None:
+    recipe = read_recipe(written(tmp_path, MINIMAL + VARIANTS))
+    assert recipe.is_study
+    cnn, mute, plain = (recipe.variant(name) for name in recipe.variants)
+    assert cnn.model["spectrogram"] == {
+        "kind": "alexnet"
+    }  # of another kind: nothing of the one beneath stays
+    assert mute.model == {
+        "preset": "small",
+        "spectrogram": {"kind": "vit", "patch": [20, 20], "dim": 96},
+        "speech": False,
+    }
+    assert (mute.training.epochs, plain.training.epochs) == (2, 5)
+    assert (mute.title, plain.title) == ("No speech", "r: plain")
+    assert (mute.name, plain.name) == ("r/mute", "r/plain")
+    assert plain.model == recipe.model
+    assert not plain.is_study
+    assert len({r.digest for r in (recipe, cnn, mute, plain)}) == 4
+
+
+def test_a_variant_can_be_changed_from_the_command_line(tmp_path: Path) -> None:
+    path = written(tmp_path, MINIMAL + VARIANTS)
+    recipe = read_recipe(path, ["variants.mute.training.epochs=7", "training.epochs=1"])
+    assert [recipe.variant(name).training.epochs for name in recipe.variants] == [1, 7, 1]
+
+
+def test_members_read_back_the_same(tmp_path: Path) -> None:
+    text = MEMBERS + "[members.m1]\ntrain = ['a']\ndev = ['b']\n[variants.x.training]\nepochs = 2\n"
+    recipe = read_recipe(written(tmp_path, text))
+    assert recipe.members["m1"].train == ("a",)
+    assert recipe_from_json(recipe_to_json(recipe)) == recipe
+
+
+def test_keys_of_later_editions_leave_earlier_digests_alone(tmp_path: Path) -> None:
+    recipe = read_recipe(written(tmp_path, MINIMAL))
+    table = to_table(recipe)
+    for key in ("folder", "title", "card", "members", "variants", "ensemble"):
+        del table[key]
+    later = {
+        "members",
+        "train_speakers",
+        "test_speakers",
+        "select_on",
+        "allow_test_selection",
+        "allow_speaker_overlap",
+    }
+    table["protocol"] = {key: value for key, value in table["protocol"].items() if key not in later}
+    assert recipe.digest == hashlib.sha256(json.dumps(table, sort_keys=True).encode()).hexdigest()
+    changed = ["protocol.allow_test_selection=true"], ["ensemble.vote=mean"], ["variants.x.training.epochs=3"]
+    assert len({recipe.digest, *(read_recipe(written(tmp_path, MINIMAL), c).digest for c in changed)}) == 4
+
+
+def test_the_recipes_of_the_committed_results_keep_their_digest() -> None:
+    results = Path(__file__).parents[1] / "results"
+    for name in ("bundled", "emodb-whisper"):
+        text = (results / name / "recipe.json").read_text(encoding="utf-8")
+        assert recipe_from_json(text).digest == json.loads(text)["digest"], name
 
 
 def test_every_committed_recipe_is_valid() -> None:

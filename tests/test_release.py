@@ -184,11 +184,15 @@ def test_a_single_member_predicts_its_torch_models_probabilities(corpus: Path, t
 
 
 def prepared(corpus: Path) -> Any:
+    from voxaffect.cache import ArrayCache
+    from voxaffect.preparation import Encoders, needs_of, prepare
     from voxaffect.run import RunFolder
-    from voxaffect.train import _prepare, read_table
+    from voxaffect.train import read_table
 
     recipe = RunFolder(corpus / "final").recipe
-    return _prepare(recipe, read_table(recipe), None, quiet=True)
+    encoders = Encoders()
+    (store,) = prepare([recipe], [needs_of(recipe, encoders)], read_table(recipe), encoders, ArrayCache(None))
+    return store
 
 
 def test_two_members_vote(corpus: Path, released: Path) -> None:

@@ -4,38 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 
 import pytest
 
-from corpus_trees import write_text
-from voxaffect import corpora, splits
+from speaker_tables import ALL, EMODB, GENDERS, RAVDESS, a_table
+from voxaffect import protocols, splits
 from voxaffect.errors import CorpusError, UsageError
-from voxaffect.splits import Fold
-from voxaffect.table import Utterance, UtteranceTable
-
-EMODB = tuple(f"emodb/{i:02d}" for i in (3, 8, 9, 10, 11, 12, 13, 14, 15, 16))
-NEMO = tuple(f"nemo/{s}" for s in ("EB0", "KD0", "KS0", "MK0", "MP0", "SM0", "TP0"))
-RAVDESS = tuple(f"ravdess/{i:02d}" for i in range(1, 25))
-ALL = EMODB + NEMO + RAVDESS
-GENDERS = {s: "female" if i % 2 else "male" for i, s in enumerate(ALL)}
-
-
-def a_table(speakers: Sequence[str], sessions: Sequence[str | None] | None = None) -> UtteranceTable:
-    return UtteranceTable(
-        tuple(
-            Utterance(
-                id=f"{speaker}_{i}",
-                path=Path("x.wav"),
-                speaker=speaker,
-                label="sad",
-                corpus=speaker.partition("/")[0],
-                gender=GENDERS.get(speaker),
-                session=sessions[i] if sessions else None,
-            )
-            for i, speaker in enumerate(speakers)
-        )
-    )
+from voxaffect.splits import Fold, Rows
 
 
 def corpora_of(speakers: Sequence[str]) -> Counter[str]:
@@ -71,30 +46,37 @@ def test_parts_are_sorted_so_that_equal_folds_are_equal() -> None:
     assert Fold("f", ("b",), ("a",), ("c",)).speakers == ("a", "b", "c")
 
 
-def test_select_gives_each_part_its_utterances_and_names_the_unused() -> None:
+def test_rows_give_each_part_its_utterances_and_name_the_unused() -> None:
     fold = Fold("f", train=("emodb/03",), dev=("emodb/08",), test=("emodb/09",))
     table = a_table(["emodb/09", "emodb/03", "emodb/08", "emodb/03", "emodb/16"])
-    train, dev, test = fold.select(table)
-    assert (train.ids, dev.ids, test.ids) == (("emodb/03_1", "emodb/03_3"), ("emodb/08_2",), ("emodb/09_0",))
+    assert fold.rows(table) == Rows(train=(1, 3), dev=(2,), test=(0,))
     assert fold.unused(table) == ("emodb/16",)
 
 
-def test_select_refuses_a_part_without_utterances_but_not_one_without_speakers() -> None:
+def test_rows_refuse_a_part_without_utterances_but_not_one_without_speakers() -> None:
     fold = Fold("f", train=("emodb/03",), test=("emodb/09",))
     with pytest.raises(CorpusError) as caught:
-        fold.select(a_table(["emodb/03"]))
+        fold.rows(a_table(["emodb/03"]))
     assert str(caught.value) == (
         "empty_part: the table has no utterance of the test speakers of fold 'f': emodb/09"
     )
-    train, dev, test = Fold("all", train=("emodb/03",)).select(a_table(["emodb/03"]))
-    assert (len(train), len(dev), len(test)) == (1, 0, 0)
+    assert Fold("all", train=("emodb/03",)).rows(a_table(["emodb/03"])) == Rows((0,), (), ())
+
+
+def test_a_fold_breaks_no_rule_and_says_who_is_in_it() -> None:
+    fold = Fold("f", train=("b", "a"), dev=("c",), test=("d",))
+    assert not fold.selects_on_test
+    assert not fold.mixes_speakers
+    assert fold.to_dict() == {"name": "f", "train": ("a", "b"), "dev": ("c",), "test": ("d",)}
 
 
 # --- what all kinds of folds have in common
 
 
 def folds_of(kind: str, seed: int, speakers: Sequence[str]) -> tuple[Fold, ...]:
-    return splits.make(kind, a_table(speakers), groups=5, n_dev=3, seed=seed)
+    folds = protocols.make(kind, a_table(speakers), groups=5, n_dev=3, seed=seed)
+    assert all(isinstance(fold, Fold) for fold in folds)
+    return folds
 
 
 @pytest.mark.parametrize("kind", ["leave-one-speaker-out", "speaker-groups", "all-speakers"])
@@ -177,98 +159,3 @@ def test_speaker_groups_are_balanced_in_size_corpus_and_gender() -> None:
 def test_impossible_numbers_of_groups_are_refused(k: int) -> None:
     with pytest.raises(UsageError, match=f"too_many_groups: {k} groups of 10 speakers; expected 2 to 10"):
         splits.speaker_groups(EMODB, k)
-
-
-def test_one_session_tests_at_a_time() -> None:
-    speakers = [f"iemocap/Ses0{i}{letter}" for i in range(1, 6) for letter in "FM"]
-    table = a_table(speakers, [s[8:13] for s in speakers])
-    folds = splits.make("leave-one-session-out", table, n_dev=1, seed=3)
-    assert [fold.name for fold in folds] == [f"iemocap/Ses0{i}" for i in range(1, 6)]
-    assert folds[0].test == ("iemocap/Ses01F", "iemocap/Ses01M")
-    assert all(len(fold.train) == 7 and len(fold.dev) == 1 for fold in folds)
-
-
-def test_sessions_must_be_known_and_share_no_speaker() -> None:
-    with pytest.raises(CorpusError) as caught:
-        splits.leave_one_session_out(a_table(["emodb/03", "emodb/08"], ["s1", None]))
-    assert str(caught.value) == (
-        "no_sessions: 1 utterances have no session, the first is 'emodb/08_1'; "
-        "use leave-one-speaker-out or speaker-groups"
-    )
-    table = a_table(["emodb/03", "emodb/08", "emodb/03"], ["s1", "s1", "s2"])
-    with pytest.raises(CorpusError, match="speaker 'emodb/03' is in both session 'emodb/s1' and 'emodb/s2'"):
-        splits.leave_one_session_out(table)
-
-
-def test_the_folds_of_emobox_test_each_actor_once() -> None:
-    folds = splits.named("ravdess-emobox", RAVDESS, n_dev=4, seed=0)
-    assert [fold.name for fold in folds] == ["f1", "f2", "f3", "f4", "f5", "f6"]
-    assert folds[0].test == ("ravdess/01", "ravdess/11", "ravdess/20", "ravdess/21")
-    assert sorted(s for fold in folds for s in fold.test) == list(RAVDESS)
-
-
-def test_named_folds_keep_to_the_speakers_that_are_present() -> None:
-    folds = splits.named("ravdess-emobox", RAVDESS[:4], n_dev=1, seed=0)
-    assert {fold.name: fold.test for fold in folds} == {
-        "f1": ("ravdess/01",),
-        "f2": ("ravdess/04",),
-        "f4": ("ravdess/03",),
-        "f5": ("ravdess/02",),
-    }
-
-
-def test_named_folds_refuse_speakers_that_they_do_not_know() -> None:
-    with pytest.raises(
-        CorpusError, match="unlisted_speaker: the folds 'ravdess-emobox' gives 10 speakers no fold: emodb/03"
-    ):
-        splits.named("ravdess-emobox", RAVDESS + EMODB)
-    with pytest.raises(UsageError, match=r"unknown folds 'ravdess-x'; expected one of \['ravdess-emobox'\]"):
-        splits.named("ravdess-x", RAVDESS)
-
-
-def test_folds_from_a_csv(tmp_path: Path) -> None:
-    path = write_text(tmp_path / "folds.csv", "speaker;fold\r\nemodb/03;a\r\nemodb/08;b\r\nemodb/09;a\r\n")
-    folds = splits.make(str(path), a_table(EMODB[:3]), n_dev=0)
-    assert folds == (
-        Fold("a", train=("emodb/08",), test=("emodb/03", "emodb/09")),
-        Fold("b", train=("emodb/03", "emodb/09"), test=("emodb/08",)),
-    )
-
-
-@pytest.mark.parametrize(
-    ("rows", "message"),
-    [
-        (
-            "emodb/03,a\nemodb/03,b\n",
-            "speaker_overlap: folds.csv line 3: speaker 'emodb/03' is in both fold 'a' and fold 'b'",
-        ),
-        (
-            "emodb/03,a\nemodb/3,b\n",
-            "unknown_speaker: folds.csv line 3: no utterance of the speaker 'emodb/3' is in the table",
-        ),
-        ("emodb/03,a\n", "unlisted_speaker: folds.csv gives 1 speakers no fold: emodb/08"),
-        ("emodb/03,\n", "empty_cell: folds.csv line 2: the column 'fold' is empty"),
-    ],
-)
-def test_a_wrong_csv_of_folds_is_refused(rows: str, message: str, tmp_path: Path) -> None:
-    path = write_text(tmp_path / "folds.csv", "speaker,fold\n" + rows)
-    with pytest.raises(CorpusError) as caught:
-        splits.from_csv(path, EMODB[:2], n_dev=0)
-    assert str(caught.value) == message
-
-
-def test_unknown_kinds_of_folds_are_answered_with_the_known() -> None:
-    with pytest.raises(UsageError) as caught:
-        splits.make("ten-fold", a_table(EMODB))
-    assert caught.value.message == (
-        "unknown folds 'ten-fold'; expected one of ['leave-one-speaker-out', 'speaker-groups', "
-        "'leave-one-session-out', 'all-speakers', 'ravdess-emobox'] or the path of a .csv"
-    )
-
-
-def test_the_real_ravdess_has_all_speakers_of_the_published_folds(shared_corpora: Path) -> None:
-    table = corpora.read("ravdess", shared_corpora / "ravdess")
-    for fold in splits.make("ravdess-emobox", table, n_dev=2, seed=1):
-        train, dev, test = fold.select(table)
-        assert (len(train), len(dev), len(test)) == (18 * 60, 2 * 60, 4 * 60)
-        assert fold.unused(table) == ()

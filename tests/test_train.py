@@ -282,7 +282,7 @@ def test_weights_that_are_not_finite_are_noticed_on_the_dev_speakers(corpus: Pat
     ("assignment", "error", "message"),
     [
         ("model.kind=svm", UsageError, "unknown model kind 'svm'"),
-        ("protocol.folds=random", UsageError, "unknown folds 'random'"),
+        ("protocol.folds=ten-fold", UsageError, "unknown folds 'ten-fold'"),
         (
             'data.labels=["angry", "happy", "sad"]',
             CorpusError,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from voxaffect import metadata
@@ -85,8 +85,7 @@ def from_recipe(recipe: Recipe, source: str) -> Division:
     table = read_table(recipe)
     trainings = []
     for part in plan(recipe, table):
-        ids = asdict(part.fold).get("ids", ())  # folds of utterances have them, folds of speakers do not
-        fold, utterances = part.fold, dict(zip(PARTS, ids, strict=False))
+        fold, utterances = part.fold, part.fold.to_dict().get("utterances", {})
         trainings.append(Training(part.seed, fold.name, fold.train, fold.dev, fold.test, utterances))
     return _of_table(source, table, trainings)
 

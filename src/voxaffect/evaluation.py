@@ -116,7 +116,9 @@ class Evaluation:
 
     def titled(self, title: str) -> str:
         """`title` as text and pictures have it: with OPTIMISTIC and the reason, where there is one."""
-        return " ".join(filter(None, (title, f"OPTIMISTIC ({self.optimistic})"))) if self.optimistic else title
+        return (
+            " ".join(filter(None, (title, f"OPTIMISTIC ({self.optimistic})"))) if self.optimistic else title
+        )
 
     def to_dict(self) -> dict[str, object]:
         """The evaluation as JSON values (NaN becomes None), `"schema": "voxaffect.evaluation/1"`."""

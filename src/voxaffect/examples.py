@@ -7,15 +7,15 @@ the states of a frozen speech encoder (kept on disk by content, see `voxaffect.c
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from voxaffect.augmentation import altered_copy, mask_features
 from voxaffect.cache import ArrayCache, content_key
 from voxaffect.errors import CorpusError, UsageError
-from voxaffect.features import HOP_LENGTH, SAMPLE_RATE, FeatureOptions, extract, segments
+from voxaffect.features import HOP_LENGTH, INPUTS, SAMPLE_RATE, FeatureOptions, extract, segments
 from voxaffect.recipe import AugmentationOptions
 from voxaffect.table import Utterance, UtteranceTable
 
@@ -51,6 +51,8 @@ class ExampleStore:
     teacher: SpeechEncoder | None = None
     teacher_layers: tuple[int, ...] = ()
     seed: int = 0
+    pooled: dict[object, Any] = field(default_factory=dict)
+    """What parts derive from all utterances alike, kept for the next part."""
     _judged: dict[int, list[Item]] = field(default_factory=dict)
     _trained: dict[int, list[list[Item]]] = field(default_factory=dict)
 
@@ -76,9 +78,16 @@ class ExampleStore:
                 altered = altered_copy(waveform, self.augmentation, rng)
                 self._trained[index].append(self._training_items(altered))
 
+    def narrowed(self, inputs: tuple[str, ...], frozen: SpeechEncoder | None) -> ExampleStore:
+        """The same examples for a model that reads fewer `inputs`, or no states of a `frozen` encoder.
+
+        What is prepared is shared, not copied; a model gets the very items that a store of its own would give it.
+        """
+        return replace(self, inputs=inputs, frozen=frozen)
+
     def judged(self, index: int) -> list[Item]:
         """The segments that dev and test answers of utterance `index` are made of, as in prediction."""
-        return self._judged[index]
+        return [self._wanted(item) for item in self._judged[index]]
 
     def training_keys(self, indices: Sequence[int]) -> list[tuple[int, int]]:
         """(position, segment) of everything that one epoch over `indices` sees."""
@@ -89,7 +98,7 @@ class ExampleStore:
         index, segment = key
         copies = self._trained[index]
         chosen = copies[int(rng.integers(len(copies)))]
-        item = chosen[min(segment, len(chosen) - 1)]
+        item = self._wanted(chosen[min(segment, len(chosen) - 1)])
         if self._cropped:
             item = crop(item, self.options.window, rng)
         return mask_features(item, self.augmentation, rng)
@@ -130,6 +139,14 @@ class ExampleStore:
         item = extract(waveform, self.options, self._feature_inputs())
         return [{**item, "n_samples": np.array(len(waveform), np.int64)}]
 
+    def _wanted(self, item: Item) -> Item:
+        """`item` without what only others read; masks are then drawn as if it had never been there."""
+        cached = self.frozen is not None and "speech_states" in item
+        unwanted = {*INPUTS} - {*(self.inputs if cached else self._feature_inputs())}
+        if self.frozen is None:
+            unwanted.add("speech_states")
+        return {name: values for name, values in item.items() if name not in unwanted}
+
     def _feature_inputs(self) -> tuple[str, ...]:
         return (
             self.inputs if self.frozen is None else tuple(dict.fromkeys((*self.inputs, *self.frozen.inputs)))
@@ -140,7 +157,9 @@ class ExampleStore:
             return item
         encoder = self.frozen
         source = np.ascontiguousarray(item[encoder.inputs[0]])
-        key = content_key("speech_states/1", encoder.digest, str(int(item["n_samples"])), source.tobytes())
+        key = content_key(
+            "speech_states/2", encoder.states_key, str(int(item["n_samples"])), source.tobytes()
+        )
         states = self.cache.get(key, lambda: encoder.numpy_states(item))
         kept = {name: value for name, value in item.items() if name in self.inputs or name == "n_samples"}
         return {**kept, "speech_states": states}

@@ -41,14 +41,23 @@ class CoAttention(nn.Module):
     `inputs` names the features it reads, besides `n_samples`.
     """
 
-    def __init__(self, options: ModelOptions, *, speech_source: Mapping[str, Any] | None = None) -> None:
-        """`speech_source` builds the speech branch from a saved description instead of its checkpoint."""
+    def __init__(
+        self,
+        options: ModelOptions,
+        *,
+        speech_source: Mapping[str, Any] | None = None,
+        speech_encoder: SpeechEncoder | None = None,
+    ) -> None:
+        """`speech_source` builds the speech branch from a saved description instead of its checkpoint.
+
+        `speech_encoder` is the speech branch itself, loaded already.
+        """
         super().__init__()
         self.options = options
         self.spectrogram, self.mfcc = _spectrogram_encoder(options.spectrogram), None
         if options.mfcc is not None:
             self.mfcc = BiLstm(options.mfcc)
-        self.speech = _speech_encoder(options.speech, speech_source)
+        self.speech = speech_encoder or _speech_encoder(options.speech, speech_source)
         self.inputs: tuple[str, ...] = tuple(
             name for e in (self.spectrogram, self.mfcc, self.speech) if e is not None for name in e.inputs
         )

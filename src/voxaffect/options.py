@@ -64,6 +64,28 @@ def set_key(table: dict[str, Any], assignment: str) -> None:
     table[keys[-1]] = value
 
 
+def overlaid(table: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """`table` with `changes` laid over it: tables are joined key by key, anything else is replaced.
+
+    A table whose `kind` is another than the one beneath replaces it: the keys of one kind mean nothing to another.
+
+    >>> overlaid({"a": {"x": 1, "y": 2}, "b": 3}, {"a": {"y": 5}, "b": False})
+    {'a': {'x': 1, 'y': 5}, 'b': False}
+    """
+    result = dict(table)
+    for key, value in changes.items():
+        below = table.get(key)
+        if isinstance(below, Mapping) and isinstance(value, Mapping) and not _other_kind(below, value):
+            result[key] = overlaid(below, value)
+        else:
+            result[key] = value
+    return result
+
+
+def _other_kind(first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:
+    return "kind" in first and "kind" in second and first["kind"] != second["kind"]
+
+
 def _plain(value: Any) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return to_table(value)
@@ -105,7 +127,8 @@ def _convert(value: Any, hint: Any, where: str) -> Any:
     if origin in (Mapping, dict) or hint is dict:
         if not isinstance(value, Mapping):
             raise _wrong(where, "a table", value)
-        return dict(value)
+        kind = arguments[1] if len(arguments) == 2 else Any
+        return {key: _convert(item, kind, f"{where}.{key}") for key, item in value.items()}
     return value
 
 

@@ -12,17 +12,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from voxaffect.errors import UsageError
-from voxaffect.examples import UNLABELLED, ExampleStore
+from voxaffect.examples import ExampleStore
 from voxaffect.files import write_json, write_text
 from voxaffect.parallel import Progress
 from voxaffect.predictions import Predictions, write_csv
+from voxaffect.preparation import Encoders, build_model, located
 from voxaffect.recipe import Recipe
 from voxaffect.run import RunFolder
-from voxaffect.splits import Fold
-from voxaffect.table import UtteranceTable
+from voxaffect.splits import AnyFold
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from voxaffect.probe import Pooled, ProbeOptions
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class Part:
     """One training: a seed and a fold."""
 
     seed: int
-    fold: Fold
+    fold: AnyFold
 
     @property
     def name(self) -> str:
@@ -42,27 +44,26 @@ def train_part(
     recipe: Recipe,
     part: Part,
     store: ExampleStore,
+    encoders: Encoders,
     folder: RunFolder,
     device: str,
-    epochs: int,
     progress: Progress,
 ) -> None:
     """Train, choose on the dev speakers, then answer for the test speakers once; `progress` gets epochs."""
     started = time.monotonic()
     place = place_of(folder, part)
     place.mkdir(parents=True, exist_ok=True)
-    heard = _rows(store.table, part.fold.train)
-    train_rows, dev_rows, test_rows = (
-        [row for row in _rows(store.table, speakers) if store.targets[row] != UNLABELLED]
-        for speakers in (part.fold.train, part.fold.dev, part.fold.test)
-    )
+    labelled = store.table.where(lambda u: u.label in store.labels)  # they stand first
+    train_rows, dev_rows, test_rows = map(list, part.fold.rows(labelled))
+    unlabelled = range(len(labelled), len(store.table))
+    heard = train_rows + [row for row in unlabelled if store.table[row].speaker in part.fold.train]
     if recipe.model_kind == "probe":
         model, report, dev_rows, dev_log_probs, history = _fit_probe(
-            recipe, part, store, train_rows + dev_rows
+            recipe, part, store, train_rows, dev_rows
         )
     else:
         model, report, dev_log_probs, history = _fit_gradient(
-            recipe, part, store, heard, dev_rows, place, device, progress
+            recipe, part, store, encoders, heard, dev_rows, place, device, progress
         )
     from voxaffect.fit import log_probabilities
 
@@ -73,7 +74,7 @@ def train_part(
     _write_history(place, part, history)
     report |= {"seconds": round(time.monotonic() - started, 1), "train_utterances": len(heard)}
     write_json(place / "done.json", report)
-    progress(epochs - len(history), part.name)  # an early stop counts as done
+    progress(epochs_of(recipe) - len(history), part.name)  # an early stop counts as done
     (place / "checkpoint.pt").unlink(missing_ok=True)
 
 
@@ -81,6 +82,7 @@ def _fit_gradient(
     recipe: Recipe,
     part: Part,
     store: ExampleStore,
+    encoders: Encoders,
     train_rows: list[int],
     dev_rows: list[int],
     place: Path,
@@ -92,7 +94,7 @@ def _fit_gradient(
     from voxaffect.fit import fit, hash_seed, log_probabilities, to_tensors
 
     torch.manual_seed(hash_seed(part.seed, 0))
-    model = build_model(recipe)
+    model = build_model(recipe, encoders)
     keys = store.training_keys(train_rows)
     rng = np.random.default_rng([part.seed, 0])
     batches = [keys[start : start + 64] for start in range(0, len(keys), 64)]
@@ -129,54 +131,51 @@ def _fit_gradient(
 
 
 def _fit_probe(
-    recipe: Recipe, part: Part, store: ExampleStore, rows: list[int]
+    recipe: Recipe, part: Part, store: ExampleStore, train_rows: list[int], dev_rows: list[int]
 ) -> tuple[nn.Module, dict[str, Any], list[int], np.ndarray, list[dict[str, float]]]:
-    from voxaffect.fit import to_tensors
     from voxaffect.probe import fit_probe, read_probe_options
 
     options, _ = read_probe_options(located(recipe))
     assert store.frozen is not None
+    rows = train_rows + dev_rows
     for row in rows:
         if len(store.judged(row)) != 1:
             raise UsageError("bad_value", "a probe takes whole utterances: set features.window = 0")
-    batches = [
-        to_tensors([store.judged(row)[0] for row in rows[start : start + 32]])
-        for start in range(0, len(rows), 32)
-    ]
-    speakers = [store.table[row].speaker for row in rows]
+    pooled = {point: values[rows] for point, values in _pooled(store, options).items()}
+    # Who has speakers on both sides does not keep them apart when choosing either.
+    units = [store.table[row].id if part.fold.mixes_speakers else store.table[row].speaker for row in rows]
+    judges = np.arange(len(rows)) >= len(train_rows) if part.fold.selects_on_test else None
     probe, report, log_probs = fit_probe(
-        store.frozen, options, batches, store.targets[rows], speakers, len(store.labels), part.seed
+        store.frozen,
+        options,
+        pooled,
+        store.targets[rows],
+        units,
+        len(store.labels),
+        part.seed,
+        judges=judges,
     )
-    return probe, report, rows, log_probs, []
+    return probe, report, rows if judges is None else dev_rows, log_probs, []
 
 
-def located(recipe: Recipe) -> dict[str, Any]:
-    """The [model] table with the checkpoint's folder, where it is one, taken from the recipe's folder."""
-    table = dict(recipe.model)
-    speech = dict(table.get("speech") or {})
-    if "checkpoint" in speech:
-        table["speech"] = {**speech, "checkpoint": local_checkpoint(recipe, speech["checkpoint"])}
-    return table
+def _pooled(store: ExampleStore, options: ProbeOptions) -> Pooled:
+    """The pooled states of every utterance of the table: what all parts of all probes of this grid are fitted on."""
+    from voxaffect.fit import to_tensors
+    from voxaffect.probe import pool_grid
+
+    assert store.frozen is not None
+    key = (options.layers, options.statistics)
+    if key not in store.pooled:
+        every = range(len(store.table))
+        batches = (to_tensors([store.judged(row)[0] for row in every[i : i + 32]]) for i in every[::32])
+        store.pooled[key] = pool_grid(store.frozen, options, batches)
+    pooled: Pooled = store.pooled[key]
+    return pooled
 
 
-def local_checkpoint(recipe: Recipe, checkpoint: str) -> str:
-    """`checkpoint` as a folder beside the recipe if there is one, else as the hub name that it is."""
-    folder = recipe.resolve(checkpoint)
-    return str(folder) if folder.is_dir() else checkpoint
-
-
-def build_model(recipe: Recipe) -> Any:
-    """The co-attention model of the recipe, with random weights wherever no checkpoint is named."""
-    from voxaffect.model import CoAttention, ModelOptions
-
-    table = located(recipe)
-    table.pop("kind", None)
-    if recipe.model_kind != "coattention":
-        raise UsageError(
-            "unknown_model",
-            f"unknown model kind {recipe.model_kind!r}; expected one of ['coattention', 'probe']",
-        )
-    return CoAttention(ModelOptions.from_dict({**table, "n_classes": len(recipe.data.labels)}))
+def epochs_of(recipe: Recipe) -> int:
+    """How many epochs a part of the recipe has at most; a closed form counts as one."""
+    return recipe.training.epochs if recipe.model_kind == "coattention" else 1
 
 
 def place_of(folder: RunFolder, part: Part) -> Path:
@@ -200,8 +199,3 @@ def _predictions(store: ExampleStore, rows: Sequence[int], log_probs: np.ndarray
         probs=probs / probs.sum(axis=1, keepdims=True),
         seeds=(part.seed,) * len(rows),
     )
-
-
-def _rows(table: UtteranceTable, speakers: Sequence[str]) -> list[int]:
-    chosen = set(speakers)
-    return [row for row, utterance in enumerate(table) if utterance.speaker in chosen]

@@ -158,6 +158,42 @@ def reliability_figure(bins: Sequence[ReliabilityBin], ece: float) -> Figure:
     return figure
 
 
+def price_figure(prices: Mapping[str, Mapping[str, tuple[float, float, float]]], title: str = "") -> Figure:
+    """A bar for each price and measure: value and interval (low, high) as fractions of 1, drawn as points.
+
+    Raises ValueError if there is no price, or the measures differ.
+    """
+    measures = list(next(iter(prices.values()), ()))
+    if not measures or any(list(of_price) != measures for of_price in prices.values()):
+        raise ValueError(
+            f"expected the same measures for one or more prices, got {[*map(list, prices.values())]}"
+        )
+    figure = _figure(6.4, 1.2 + 0.32 * len(prices) * len(measures))
+    axis = figure.subplots()
+    thickness = 0.8 / len(measures)
+    for k, (measure, colour) in enumerate(zip(measures, (MARK, TRAIN, DEV), strict=False)):
+        values = 100 * np.array([of_price[measure] for of_price in prices.values()])  # (prices, 3)
+        places = np.arange(len(values)) + (k - (len(measures) - 1) / 2) * thickness
+        spans = np.abs(values[:, 1:] - values[:, :1]).T
+        axis.barh(places, values[:, 0], 0.9 * thickness, color=colour, label=measure)
+        axis.errorbar(values[:, 0], places, xerr=spans, fmt="none", ecolor=INK, elinewidth=1, capsize=2)
+        for place, (value, _, high) in zip(places, values, strict=True):
+            axis.annotate(
+                f"{value:+.1f}", (max(value, high, 0), place), (4, 0), textcoords="offset points", va="center",
+                fontsize=8, color=INK,
+            )  # fmt: skip
+    axis.axvline(0, color=INK, linewidth=0.8)
+    axis.set_yticks(range(len(prices)), list(prices))
+    axis.invert_yaxis()
+    axis.margins(x=0.15)
+    axis.set_xlabel("points, 95 % interval")
+    axis.set_title(textwrap.fill(title, 70), fontsize=10)
+    axis.spines[["top", "right", "left"]].set_visible(False)
+    axis.tick_params(left=False)
+    axis.legend(frameon=False, fontsize=9)
+    return figure
+
+
 def png(figure: Figure) -> bytes:
     """The figure as the bytes of a PNG, the same for the same figure."""
     buffer = io.BytesIO()

@@ -11,7 +11,7 @@ Source: Saunders, Gammerman, Vovk, "Ridge regression learning algorithm in dual 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,6 +28,8 @@ from voxaffect.splits import speaker_groups
 STATISTICS = ("mean", "mean+std")
 KERNELS = ("linear", "rbf")
 EPSILON = 1e-6
+Pooled = Mapping[tuple[tuple[int, ...], str], np.ndarray]
+"""Statistics of N utterances, (N, D) each, by the choice of layers and statistics."""
 
 
 @dataclass(frozen=True)
@@ -132,6 +134,26 @@ def pool(states: Tensor, counts: Tensor, layers: Sequence[int], statistics: str)
     return torch.cat([mean, variance.clamp(min=0).sqrt()], dim=-1).flatten(1)
 
 
+def pool_grid(
+    speech: SpeechEncoder, options: ProbeOptions, batches: Iterable[Mapping[str, Tensor]]
+) -> Pooled:
+    """`pool` of each choice of layers and statistics in the grid: (N, D) float32, N over all `batches`.
+
+    `batches` hold `speech_states` (B, L, T', D) and `n_samples`. Every layer is pooled once.
+    """
+    layers = sorted({layer for choice in options.layers for layer in choice})
+    both = torch.cat(
+        [pool(b["speech_states"], speech.n_states(b["n_samples"]), layers, "mean+std") for b in batches]
+    )
+    each = both.view(len(both), len(layers), 2, -1).numpy()  # (N, l, mean and std, D)
+    return {
+        (choice, statistics): each[
+            :, [layers.index(layer) for layer in choice], : 1 + ("std" in statistics)
+        ].reshape(len(each), -1)
+        for choice, statistics in itertools.product(options.layers, options.statistics)
+    }
+
+
 def squared_distances(a: Tensor, b: Tensor) -> Tensor:
     """Squared Euclidean distances: (N, D), (M, D) -> (N, M)."""
     return ((a**2).sum(1)[:, None] + (b**2).sum(1)[None] - 2 * a @ b.T).clamp(min=0)
@@ -140,30 +162,25 @@ def squared_distances(a: Tensor, b: Tensor) -> Tensor:
 def fit_probe(
     speech: SpeechEncoder,
     options: ProbeOptions,
-    batches: Sequence[dict[str, Tensor]],
+    pooled: Pooled,
     targets: np.ndarray,
     speakers: Sequence[str],
     n_classes: int,
     seed: int,
+    *,
+    judges: np.ndarray | None = None,
 ) -> tuple[Probe, dict[str, Any], np.ndarray]:
     """Choose by inner folds of speakers, then fit on everything given (training and dev speakers).
 
-    `batches` hold `speech_states` (B, L, T', D) and `n_samples`, in the order of `targets` (N,) and `speakers`.
-    Returns the probe, what was chosen with its inner UA, and the chosen point's out-of-fold log-probabilities (N, K).
+    `pooled` is what `pool_grid` makes of the utterances, in the order of `targets` (N,) and `speakers`.
+    Where `judges` (N,) bool says which utterances choose, no others do, and the fit is on the rest.
+    Returns the probe, what was chosen with its inner UA, and the chosen point's out-of-fold log-probabilities (N, K),
+    with `judges` those of the utterances that chose.
     """
-    pooled = {
-        (layers, statistics): torch.cat(
-            [pool(b["speech_states"], speech.n_states(b["n_samples"]), layers, statistics) for b in batches]
-        )
-        .double()
-        .numpy()
-        for layers, statistics in itertools.product(options.layers, options.statistics)
-    }
-    names = np.array(speakers)
-    folds = speaker_groups(
-        sorted(set(speakers)), min(options.inner_folds, len(set(speakers))), n_dev=0, seed=seed
-    )
-    held_out = [np.isin(names, fold.test) for fold in folds]
+    pooled = {point: features.astype(np.float64) for point, features in pooled.items()}
+    held_out = _inner_folds(speakers, options.inner_folds, seed) if judges is None else [judges]
+    chosen_on = np.any(held_out, axis=0)
+    fitted_on = np.ones(len(targets), bool) if judges is None else ~judges
     results: list[tuple[float, Choice, np.ndarray]] = []
     for (layers, statistics), features in pooled.items():
         for kernel in options.kernels:
@@ -175,14 +192,16 @@ def fit_probe(
                 for penalty in options.penalties:
                     scores[penalty][test] = across @ _solve(gram, targets[~test], penalty, n_classes)
             for penalty, values in scores.items():
-                found = float(ua(confusion(targets, values.argmax(axis=1), n_classes)))
+                found = float(ua(confusion(targets[chosen_on], values[chosen_on].argmax(axis=1), n_classes)))
                 results.append((found, Choice(layers, statistics, kernel, penalty), values))
     # Equal scores go to the stronger penalty: the simpler function.
     best_ua, choice, out_of_fold = max(results, key=lambda r: (r[0], r[1].penalty))
-    scale = 1.0 / fit_temperature(out_of_fold, targets)
+    scale = 1.0 / fit_temperature(out_of_fold[chosen_on], targets[chosen_on])
 
-    z, mean, std = _standardise(pooled[choice.layers, choice.statistics])
-    dual = _solve(_kernel(z, z, choice.kernel, options.rbf_scale), targets, choice.penalty, n_classes)
+    z, mean, std = _standardise(pooled[choice.layers, choice.statistics][fitted_on])
+    dual = _solve(
+        _kernel(z, z, choice.kernel, options.rbf_scale), targets[fitted_on], choice.penalty, n_classes
+    )
     probe = Probe(speech, choice, options.rbf_scale, len(z), n_classes)
     probe.mean.copy_(torch.from_numpy(mean))
     probe.std.copy_(torch.from_numpy(std))
@@ -193,7 +212,7 @@ def fit_probe(
     else:
         probe.anchors.copy_(torch.from_numpy(z))
         probe.dual.copy_(torch.from_numpy(dual))
-    logits = out_of_fold * scale
+    logits = out_of_fold[chosen_on] * scale
     log_probs = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
     report = {
         "layers": list(choice.layers),
@@ -209,6 +228,15 @@ def read_probe_options(table: Mapping[str, Any]) -> tuple[ProbeOptions, SpeechOp
     """The options of a recipe's [model] table with kind = "probe"."""
     options = from_table(ProbeOptions, table, "model")
     return options, from_table(SpeechOptions, options.speech, "model.speech")
+
+
+def _inner_folds(speakers: Sequence[str], n: int, seed: int) -> list[np.ndarray]:
+    """Masks (N,) of the speakers who judge in each of `n` inner folds, fewer if there are fewer speakers."""
+    names = np.array(speakers)
+    distinct = sorted(set(speakers))
+    return [
+        np.isin(names, f.test) for f in speaker_groups(distinct, min(n, len(distinct)), n_dev=0, seed=seed)
+    ]
 
 
 def _standardise(features: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,9 +14,14 @@ from typing import Any
 
 from voxaffect.errors import UsageError
 from voxaffect.labels import FOUR, NAMED_MAPPINGS, check_labels
-from voxaffect.options import from_table, set_key, to_table
+from voxaffect.options import from_table, overlaid, set_key, to_table
+from voxaffect.protocol_options import LATER, EnsembleOptions, MemberOptions, ProtocolOptions
 
 SELECTION_MEASURES = ("ua", "wa", "wa+ua", "loss")
+VARIABLE = ("title", "features", "model", "training", "augmentation", "distillation")
+"""What a variant may change: all that leaves it the same speakers and utterances to answer for."""
+RESERVED = ("members", "parts", "runs")
+"""Folders of a run, which no variant or member may be named after."""
 
 
 @dataclass(frozen=True)
@@ -43,28 +50,6 @@ class DataOptions:
         if self.mapping not in NAMED_MAPPINGS:
             raise ValueError(f"unknown mapping {self.mapping!r}; expected one of {sorted(NAMED_MAPPINGS)}")
         object.__setattr__(self, "labels", check_labels(self.labels))
-
-
-@dataclass(frozen=True)
-class ProtocolOptions:
-    """Which speakers train, select and test. Every fold is speaker-disjoint by construction.
-
-    `folds`: `leave-one-speaker-out`, `speaker-groups` (`groups` of them), `leave-one-session-out`,
-    `all-speakers` (no test speakers: the final model), a published set of folds such as `ravdess-emobox`,
-    or the path of a CSV with the columns speaker,fold. `dev_speakers` are drawn anew for each seed from those
-    that do not test. `seeds`: the whole protocol runs once for each.
-    """
-
-    folds: str = "leave-one-speaker-out"
-    groups: int = 5
-    dev_speakers: int = 2
-    seeds: tuple[int, ...] = (1,)
-
-    def __post_init__(self) -> None:
-        if self.dev_speakers < 1:
-            raise ValueError("dev_speakers must be at least 1: selection never uses test speakers")
-        if not self.seeds or len(set(self.seeds)) != len(self.seeds):
-            raise ValueError(f"seeds must be distinct and at least one, got {list(self.seeds)}")
 
 
 @dataclass(frozen=True)
@@ -177,7 +162,11 @@ class CardOptions:
 
 @dataclass(frozen=True)
 class Recipe:
-    """A whole recipe. `model` and `features` are read by the modules that own them."""
+    """A whole recipe. `model` and `features` are read by the modules that own them.
+
+    `members` train on other speakers each and vote (`ensemble`); `variants` are the recipe with some of its tables
+    changed, trained side by side. With either, it is a study.
+    """
 
     name: str
     data: DataOptions
@@ -188,6 +177,9 @@ class Recipe:
     augmentation: AugmentationOptions = field(default_factory=AugmentationOptions)
     distillation: DistillationOptions = field(default_factory=DistillationOptions)
     card: CardOptions = field(default_factory=CardOptions)
+    members: Mapping[str, MemberOptions] = field(default_factory=dict, metadata=LATER)
+    ensemble: EnsembleOptions = field(default_factory=EnsembleOptions, metadata=LATER)
+    variants: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, metadata=LATER)
     title: str = ""
     folder: str = "."
 
@@ -196,8 +188,37 @@ class Recipe:
             raise ValueError(
                 "distillation.unlabelled needs distillation.checkpoint: nothing else is learnt from it"
             )
+        self._check_members()
+        if self.ensemble.vote == "weighted" and self.protocol.select_on == "test":
+            raise ValueError("a 'weighted' vote is fitted on dev speakers; select_on = 'test' leaves none")
+        for name, changes in self.variants.items():
+            _check_name("variant", name)
+            for key in changes:
+                if key not in VARIABLE:
+                    raise ValueError(f"variant {name!r} changes {key!r}; it may change {list(VARIABLE)}")
         if self.augmentation.mixup > 0 and self.distillation.checkpoint:
             raise ValueError("mixup and distillation do not go together: a mixture has no moment of its own")
+
+    def _check_members(self) -> None:
+        wanted = self.protocol.folds == "members"
+        if wanted and bool(self.members) == bool(self.protocol.members):
+            raise ValueError(
+                "folds = 'members' needs tables [members.NAME], or protocol.members to draw them, not both"
+            )
+        if self.members and not wanted:
+            raise ValueError(f"members go with protocol.folds = 'members', not with {self.protocol.folds!r}")
+        for name, member in self.members.items():
+            _check_name("member", name)
+            if not member.dev and self.protocol.select_on == "dev":
+                raise ValueError(f"member {name!r} has no dev speakers to select on")
+        speakers = [(frozenset(m.train), frozenset(m.dev)) for m in self.members.values()]
+        if len(set(speakers)) != len(speakers):
+            raise ValueError("two members train and select on the same speakers; they would be one")
+
+    @property
+    def is_study(self) -> bool:
+        """Whether it asks for several runs: members, variants or both."""
+        return bool(self.variants) or self.protocol.folds == "members"
 
     @property
     def model_kind(self) -> str:
@@ -208,11 +229,32 @@ class Recipe:
         """`path` of the recipe, relative paths taken from the recipe's own folder."""
         return Path(self.folder) / path
 
+    def variant(self, name: str) -> Recipe:
+        """The recipe of the variant `name`: its changes laid over this recipe's tables.
+
+        Raises:
+            UsageError: what `voxaffect.options.from_table` finds in the changed tables.
+        """
+        table = overlaid(to_table(self), self.variants[name])
+        title = self.variants[name].get("title") or f"{self.title or self.name}: {name}"
+        table |= {"name": f"{self.name}/{name}", "title": title, "variants": {}}
+        return from_table(Recipe, table, f"{self.name}.variants.{name}")
+
+    def member(self, name: str) -> Recipe:
+        """The recipe of the member `name` alone."""
+        return dataclasses.replace(
+            self,
+            name=f"{self.name}/{name}",
+            title=f"{self.title or self.name}, {name}",
+            members={name: self.members[name]},
+            variants={},
+        )
+
     @property
     def digest(self) -> str:
         """sha256 over everything that decides the result; the folder it lies in and the title do not."""
         table = {
-            key: value for key, value in to_table(self).items() if key not in ("folder", "title", "card")
+            key: value for key, value in _decisive(self).items() if key not in ("folder", "title", "card")
         }
         return hashlib.sha256(json.dumps(table, sort_keys=True).encode()).hexdigest()
 
@@ -234,7 +276,10 @@ def read_recipe(path: str | Path, assignments: Sequence[str] = ()) -> Recipe:
         set_key(table, assignment)
     if "folder" in table:
         raise UsageError("unknown_key", f"unknown key 'folder' in {path}; it is where the recipe lies")
-    return from_table(Recipe, {**table, "folder": str(path.parent)}, path.stem)
+    recipe = from_table(Recipe, {**table, "folder": str(path.parent)}, path.stem)
+    for name in recipe.variants:
+        recipe.variant(name)  # what is wrong with it is said now, not after the first variant's training
+    return recipe
 
 
 def recipe_to_json(recipe: Recipe) -> str:
@@ -247,3 +292,23 @@ def recipe_from_json(text: str) -> Recipe:
     table = json.loads(text)
     table.pop("digest", None)
     return from_table(Recipe, table, "recipe")
+
+
+def _decisive(options: Any) -> dict[str, Any]:
+    """`to_table` without the later keys at their defaults, so that a recipe of an earlier edition keeps its digest."""
+    table = to_table(options)
+    for key in dataclasses.fields(options):
+        value = getattr(options, key.name)
+        default = key.default if key.default_factory is dataclasses.MISSING else key.default_factory()
+        if key.metadata.get("later") and value == default:
+            del table[key.name]
+        elif dataclasses.is_dataclass(value):
+            table[key.name] = _decisive(value)
+    return table
+
+
+def _check_name(what: str, name: str) -> None:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name) or name in RESERVED:
+        raise ValueError(
+            f"{what} {name!r} gives its name to a folder: letters, digits, - and _, and none of {list(RESERVED)}"
+        )

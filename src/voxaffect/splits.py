@@ -2,7 +2,7 @@
 
 All functions are deterministic: the same speakers and the same seed give the same folds, whatever the order
 in which the speakers are given. The dev speakers, on whom epochs and temperatures are chosen, are drawn from
-those that do not test; the test speakers decide nothing.
+those that do not test; the test speakers decide nothing. `voxaffect.protocols` has the folds that recipes name.
 """
 
 from __future__ import annotations
@@ -10,15 +10,12 @@ from __future__ import annotations
 import random
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import zip_longest
-from pathlib import Path
+from typing import Any, NamedTuple, Protocol
 
-from voxaffect.corpora.sheet import read_sheet
 from voxaffect.errors import CorpusError, UsageError
 from voxaffect.table import UtteranceTable
-
-KINDS = ("leave-one-speaker-out", "speaker-groups", "leave-one-session-out", "all-speakers")
 
 NAMED_FOLDS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     # Ma et al., "EmoBox", Interspeech 2024: the test actors of each fold
@@ -30,8 +27,45 @@ NAMED_FOLDS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "f5": ("ravdess/02", "ravdess/15", "ravdess/16", "ravdess/18"),
         "f6": ("ravdess/06", "ravdess/13", "ravdess/17", "ravdess/22"),
     },
+    "iemocap-emobox": {f"f{i}": (f"iemocap/Ses0{i}F", f"iemocap/Ses0{i}M") for i in range(1, 6)},
 }
 """Test speakers of the folds that others publish, by fold."""
+
+
+class Rows(NamedTuple):
+    """Positions in a table of utterances: those that train, select and test."""
+
+    train: tuple[int, ...]
+    dev: tuple[int, ...]
+    test: tuple[int, ...]
+
+
+class AnyFold(Protocol):
+    """What training asks of a fold: `Fold`, or one of `voxaffect.loose_folds`, which break a rule of honest testing.
+
+    `train`, `dev` and `test` are speakers. `selects_on_test`: the epoch or grid point is chosen on what is tested.
+    `mixes_speakers`: a test speaker also trains or selects. A fold of which either is true has a name that begins
+    with `OPTIMISTIC`.
+    """
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def train(self) -> tuple[str, ...]: ...  # noqa: D102
+    @property
+    def dev(self) -> tuple[str, ...]: ...  # noqa: D102
+    @property
+    def test(self) -> tuple[str, ...]: ...  # noqa: D102
+    @property
+    def selects_on_test(self) -> bool: ...  # noqa: D102
+    @property
+    def mixes_speakers(self) -> bool: ...  # noqa: D102
+
+    def rows(self, table: UtteranceTable) -> Rows:
+        """Which utterances of `table` train, select and test."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fold as folds.json keeps it: `name`, the speakers `train`, `dev` and `test`, and what else there is."""
 
 
 @dataclass(frozen=True)
@@ -76,57 +110,54 @@ class Fold:
         """Speakers of `table` that this fold gives no part."""
         return tuple(sorted(set(table.speakers) - set(self.speakers)))
 
-    def select(self, table: UtteranceTable) -> tuple[UtteranceTable, UtteranceTable, UtteranceTable]:
-        """The utterances of `table` that train, select and test: (train, dev, test).
+    @property
+    def selects_on_test(self) -> bool:
+        """Never."""
+        return False
+
+    @property
+    def mixes_speakers(self) -> bool:
+        """Never."""
+        return False
+
+    def rows(self, table: UtteranceTable) -> Rows:
+        """Positions in `table` of the utterances that train, select and test.
 
         Raises:
             CorpusError: `empty_part` if a part has speakers but none of their utterances is in the table.
         """
-        train, dev, test = (self._part(table, part) for part in ("train", "dev", "test"))
-        return train, dev, test
+        return Rows(
+            *(rows_of(table, self.name, part, getattr(self, part)) for part in ("train", "dev", "test"))
+        )
 
-    def _part(self, table: UtteranceTable, part: str) -> UtteranceTable:
-        speakers: tuple[str, ...] = getattr(self, part)
-        selected = table.where(lambda u: u.speaker in set(speakers))
-        if speakers and not len(selected):
-            raise CorpusError(
-                "empty_part",
-                f"the table has no utterance of the {part} speakers of fold {self.name!r}: {_some(speakers)}",
-            )
-        return selected
+    def to_dict(self) -> dict[str, Any]:
+        """Name and speakers, ready for JSON."""
+        return asdict(self)
 
 
-def make(
-    kind: str, table: UtteranceTable, *, groups: int = 5, n_dev: int = 2, seed: int = 0
-) -> tuple[Fold, ...]:
-    """The folds that a recipe names: one of `KINDS` or `NAMED_FOLDS`, or the path of a CSV (speaker, fold).
+def rows_of(table: UtteranceTable, fold: str, part: str, speakers: Sequence[str]) -> tuple[int, ...]:
+    """Positions in `table` of the utterances of `speakers`, who have `part` in the fold of the name `fold`.
 
     Raises:
-        UsageError: `unknown_folds`, and what the function for that kind raises.
+        CorpusError: `empty_part` if there are speakers but none of their utterances is in the table.
     """
-    if kind == "leave-one-speaker-out":
-        return leave_one_speaker_out(table.speakers, n_dev=n_dev, seed=seed, genders=genders_of(table))
-    if kind == "speaker-groups":
-        return speaker_groups(table.speakers, groups, n_dev=n_dev, seed=seed, genders=genders_of(table))
-    if kind == "leave-one-session-out":
-        return leave_one_session_out(table, n_dev=n_dev, seed=seed)
-    if kind == "all-speakers":
-        return all_speakers(table.speakers, n_dev=n_dev, seed=seed, genders=genders_of(table))
-    if kind in NAMED_FOLDS:
-        return named(kind, table.speakers, n_dev=n_dev, seed=seed, genders=genders_of(table))
-    if Path(kind).suffix.casefold() in (".csv", ".tsv"):
-        return from_csv(kind, table.speakers, n_dev=n_dev, seed=seed, genders=genders_of(table))
-    allowed = [*KINDS, *NAMED_FOLDS]
-    raise UsageError(
-        "unknown_folds", f"unknown folds {kind!r}; expected one of {allowed} or the path of a .csv"
-    )
+    chosen = set(speakers)
+    rows = tuple(row for row, utterance in enumerate(table) if utterance.speaker in chosen)
+    if speakers and not rows:
+        raise CorpusError(
+            "empty_part",
+            f"the table has no utterance of the {part} speakers of fold {fold!r}: {some(speakers)}",
+        )
+    return rows
 
 
 def leave_one_speaker_out(
     speakers: Sequence[str], *, n_dev: int = 1, seed: int = 0, genders: Mapping[str, str] | None = None
 ) -> tuple[Fold, ...]:
     """One fold for each speaker, who tests alone. On IEMOCAP the session's other actor stays in training."""
-    return _folds({speaker: (speaker,) for speaker in sorted(set(speakers))}, speakers, n_dev, seed, genders)
+    return folds_of_groups(
+        {speaker: (speaker,) for speaker in sorted(set(speakers))}, speakers, n_dev, seed, genders
+    )
 
 
 def speaker_groups(
@@ -153,101 +184,18 @@ def speaker_groups(
     rng = random.Random(f"groups {seed}")
     order: list[str] = []
     for corpus_speakers in _by_corpus(speakers).values():
-        for same_gender in _by_gender(corpus_speakers, genders):
+        for same_gender in by_gender(corpus_speakers, genders):
             rng.shuffle(same_gender)
             order += same_gender
     groups = {f"group{i + 1}": tuple(order[i::k]) for i in range(k)}
-    return _folds(groups, speakers, n_dev, seed, genders)
-
-
-def leave_one_session_out(table: UtteranceTable, *, n_dev: int = 1, seed: int = 0) -> tuple[Fold, ...]:
-    """One fold for each recording session; its speakers test.
-
-    Raises:
-        CorpusError: `no_sessions` if an utterance has none, `speaker_overlap` if a speaker is in two
-        sessions.
-    """
-    without = [u.id for u in table if u.session is None]
-    if without:
-        raise CorpusError(
-            "no_sessions",
-            f"{len(without)} utterances have no session, the first is {without[0]!r}",
-            hint="use leave-one-speaker-out or speaker-groups",
-        )
-    sessions: dict[str, set[str]] = defaultdict(set)
-    for utterance in table:
-        sessions[f"{utterance.corpus}/{utterance.session}"].add(utterance.speaker)
-    owner: dict[str, str] = {}
-    for session, members in sorted(sessions.items()):
-        for speaker in sorted(members):
-            first = owner.setdefault(speaker, session)
-            if first != session:
-                raise CorpusError(
-                    "speaker_overlap", f"speaker {speaker!r} is in both session {first!r} and {session!r}"
-                )
-    groups = {session: tuple(members) for session, members in sorted(sessions.items())}
-    return _folds(groups, table.speakers, n_dev, seed, genders_of(table))
-
-
-def named(
-    name: str,
-    speakers: Sequence[str],
-    *,
-    n_dev: int = 1,
-    seed: int = 0,
-    genders: Mapping[str, str] | None = None,
-) -> tuple[Fold, ...]:
-    """Folds as others publish them, kept to the speakers that are present; a fold without any is left out.
-
-    Raises:
-        UsageError: `unknown_folds`.
-        CorpusError: `unlisted_speaker` if the published folds do not know a speaker.
-    """
-    if name not in NAMED_FOLDS:
-        raise UsageError("unknown_folds", f"unknown folds {name!r}; expected one of {list(NAMED_FOLDS)}")
-    present = set(speakers)
-    groups = {fold: tuple(s for s in test if s in present) for fold, test in NAMED_FOLDS[name].items()}
-    _all_listed(f"the folds {name!r}", groups, speakers)
-    return _folds({fold: test for fold, test in groups.items() if test}, speakers, n_dev, seed, genders)
-
-
-def from_csv(
-    path: str | Path,
-    speakers: Sequence[str],
-    *,
-    n_dev: int = 1,
-    seed: int = 0,
-    genders: Mapping[str, str] | None = None,
-) -> tuple[Fold, ...]:
-    """Folds from a table with the columns `speaker` (as in `ravdess/01`) and `fold` (where that one tests).
-
-    Raises:
-        CorpusError: `speaker_overlap`, `unknown_speaker` or `unlisted_speaker`, and what `read_sheet` finds.
-    """
-    path = Path(path)
-    present = set(speakers)
-    fold_of: dict[str, str] = {}
-    for row in read_sheet(path, ("speaker", "fold")):
-        speaker, fold = row.required("speaker"), row.required("fold")
-        if speaker not in present:
-            raise row.error("unknown_speaker", f"no utterance of the speaker {speaker!r} is in the table")
-        first = fold_of.setdefault(speaker, fold)
-        if first != fold:
-            raise row.error(
-                "speaker_overlap", f"speaker {speaker!r} is in both fold {first!r} and fold {fold!r}"
-            )
-    groups = {
-        fold: tuple(s for s, f in fold_of.items() if f == fold) for fold in sorted(set(fold_of.values()))
-    }
-    _all_listed(path.name, groups, speakers)
-    return _folds(groups, speakers, n_dev, seed, genders)
+    return folds_of_groups(groups, speakers, n_dev, seed, genders)
 
 
 def all_speakers(
     speakers: Sequence[str], *, n_dev: int = 1, seed: int = 0, genders: Mapping[str, str] | None = None
 ) -> tuple[Fold, ...]:
     """One fold without test speakers, `all`: for the final model, whose quality other folds estimate."""
-    return _folds({"all": ()}, speakers, n_dev, seed, genders)
+    return folds_of_groups({"all": ()}, speakers, n_dev, seed, genders)
 
 
 def genders_of(table: UtteranceTable) -> dict[str, str]:
@@ -255,14 +203,18 @@ def genders_of(table: UtteranceTable) -> dict[str, str]:
     return {u.speaker: u.gender for u in table if u.gender is not None}
 
 
-def _folds(
+def folds_of_groups(
     groups: Mapping[str, Sequence[str]],
     speakers: Iterable[str],
     n_dev: int,
     seed: int,
     genders: Mapping[str, str] | None,
 ) -> tuple[Fold, ...]:
-    """One fold for each test group; `n_dev` of the other speakers select."""
+    """One fold for each test group; `n_dev` of the other speakers select, the rest trains.
+
+    Raises:
+        UsageError: `too_few_speakers` if nobody is left to train on.
+    """
     folds = []
     for name, test in groups.items():
         others = sorted(set(speakers) - set(test))
@@ -287,7 +239,7 @@ def _draw(
     """
     pools: dict[str, list[str]] = {}
     for corpus, members in _by_corpus(speakers).items():
-        same_gender = _by_gender(members, genders)
+        same_gender = by_gender(members, genders)
         for pool in same_gender:
             rng.shuffle(pool)
         rng.shuffle(same_gender)
@@ -311,20 +263,14 @@ def _by_corpus(speakers: Iterable[str]) -> dict[str, list[str]]:
     return corpora
 
 
-def _by_gender(speakers: Sequence[str], genders: Mapping[str, str] | None) -> list[list[str]]:
-    by_gender: dict[str, list[str]] = defaultdict(list)
+def by_gender(speakers: Sequence[str], genders: Mapping[str, str] | None) -> list[list[str]]:
+    """`speakers` apart by gender, those without one together."""
+    pools: dict[str, list[str]] = defaultdict(list)
     for speaker in speakers:
-        by_gender[(genders or {}).get(speaker, "")].append(speaker)
-    return [by_gender[gender] for gender in sorted(by_gender)]
+        pools[(genders or {}).get(speaker, "")].append(speaker)
+    return [pools[gender] for gender in sorted(pools)]
 
 
-def _all_listed(where: str, groups: Mapping[str, Sequence[str]], speakers: Iterable[str]) -> None:
-    unlisted = sorted(set(speakers) - {s for members in groups.values() for s in members})
-    if unlisted:
-        raise CorpusError(
-            "unlisted_speaker", f"{where} gives {len(unlisted)} speakers no fold: {_some(unlisted)}"
-        )
-
-
-def _some(names: Sequence[str]) -> str:
+def some(names: Sequence[str]) -> str:
+    """The first ten of `names` for a message, and a sign where there are more."""
     return ", ".join(names[:10]) + (" …" if len(names) > 10 else "")

@@ -8,32 +8,65 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from voxaffect import corpora, metadata, splits
+from voxaffect import corpora, metadata, protocols
 from voxaffect.baselines import baselines, write_baselines
 from voxaffect.cache import ArrayCache
 from voxaffect.errors import CorpusError, UsageError, missing_extra
 from voxaffect.evaluation import Evaluation, evaluate
-from voxaffect.examples import ExampleStore
-from voxaffect.feature_options import FeatureOptions
 from voxaffect.files import write_json, write_text
 from voxaffect.labels import NAMED_MAPPINGS
+from voxaffect.loose_folds import SelectedOnTest
+from voxaffect.members import FOLD, member_fold, resolved
 from voxaffect.parallel import Progress, run_parts
-from voxaffect.part import Part, build_model, local_checkpoint, located, place_of, train_part
+from voxaffect.part import Part, epochs_of, place_of, train_part
 from voxaffect.plots import confusion_figure, save, training_figure
 from voxaffect.predictions import concat, read_csv, write_csv
+from voxaffect.preparation import Encoders, needs_of, prepare, together
 from voxaffect.recipe import Recipe
 from voxaffect.run import RunFolder
+from voxaffect.splits import AnyFold, Fold
 from voxaffect.table import UtteranceTable
 from voxaffect.trainings import read_trainings
 
 if TYPE_CHECKING:
-    from voxaffect.encoders.speech import SpeechEncoder
+    from voxaffect.examples import ExampleStore
+
+
+@dataclass(frozen=True)
+class Machine:
+    """On what is trained: the device, `jobs` parts side by side on the CPU, and where states of encoders are kept."""
+
+    device: str = "auto"
+    jobs: int = 1
+    cache_folder: Path | None = None
+    quiet: bool = False
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run to be trained: a recipe, the folder that it leaves its results in, and its parts."""
+
+    recipe: Recipe
+    folder: RunFolder
+    parts: tuple[Part, ...]
+
+    def start(self, *, resume: bool) -> None:
+        """Make the folder or take it up, as `RunFolder.start`, and say who has which part in each fold."""
+        self.folder.start(self.recipe, resume=resume)
+        write_json(
+            self.folder.path / "folds.json", [{"seed": p.seed, **p.fold.to_dict()} for p in self.parts]
+        )
+
+    @property
+    def unfinished(self) -> tuple[Part, ...]:
+        """The parts that are not done yet."""
+        return tuple(p for p in self.parts if not (place_of(self.folder, p) / "done.json").is_file())
 
 
 def train(
@@ -50,38 +83,63 @@ def train(
 
     `jobs` parts are trained side by side on the CPU, each with one thread; a single job uses all threads.
 
+    A recipe of members or variants is for `voxaffect.study.train_study` (ValueError).
+
     Raises:
         UsageError: a wrong recipe, an occupied folder, training packages not installed.
         CorpusError: a corpus that is not there or not what the recipe needs.
         ArtefactError: an encoder that is missing, or a checkpoint of another recipe.
         ResourceError: disk or memory ran out, or the loss diverged.
     """
-    _check_training_packages()
-    folder = RunFolder(run)
+    if recipe.is_study:
+        raise ValueError(f"the recipe {recipe.name!r} is a study; train_study trains it")
+    check_training_packages()
     table = read_table(recipe)
-    parts = plan(recipe, table)
-    where = _device(device)
-    if jobs > 1:
-        _use_one_thread(where)
-    folder.start(recipe, resume=resume)
-    with folder.lock():
-        write_json(folder.path / "folds.json", [{"seed": p.seed, **asdict(p.fold)} for p in parts])
-        store = _prepare(recipe, table + read_unlabelled(recipe), cache_folder, quiet)
-        unfinished = [part for part in parts if not (place_of(folder, part) / "done.json").is_file()]
-        epochs = recipe.training.epochs if recipe.model_kind == "coattention" else 1
-        with tqdm(
-            total=len(unfinished) * epochs, unit="epoch", disable=_silent(quiet), desc=recipe.name
-        ) as bar:
+    one = Run(recipe, RunFolder(run), plan(recipe, table))
+    machine = Machine(device, jobs, cache_folder, quiet)
+    check_machine(machine)
+    one.folder.start(recipe, resume=resume)
+    with one.folder.lock():
+        one.start(resume=True)
+        train_runs([one], table, machine, recipe.name)
+        return collect(one, metadata.of_table(table))
 
-            def progress(steps: int, text: str) -> None:
+
+def train_runs(runs: Sequence[Run], table: UtteranceTable, machine: Machine, title: str) -> None:
+    """Train all unfinished parts of `runs`, whose folders are started; what they share is prepared once.
+
+    Runs that one store of examples serves are trained together, `machine.jobs` parts side by side.
+    """
+    encoders = Encoders()
+    unfinished = [run for run in runs if run.unfinished]
+    needs = [needs_of(run.recipe, encoders) for run in unfinished]
+    device = check_machine(machine)
+    silent = _silent(machine.quiet)
+    for group in together(needs):
+        members = [unfinished[i] for i in group]
+        stores = prepare(
+            [run.recipe for run in members],
+            [needs[i] for i in group],
+            table + read_unlabelled(members[0].recipe),
+            encoders,
+            ArrayCache(machine.cache_folder),
+            lambda rows: _progress(rows, silent),
+        )
+        tasks = [
+            (run, store, part) for run, store in zip(members, stores, strict=True) for part in run.unfinished
+        ]
+        n_epochs = sum(epochs_of(run.recipe) for run, _, _ in tasks)
+        with tqdm(total=n_epochs, unit="epoch", disable=silent, desc=title) as bar:
+
+            def progress(steps: int, text: str, bar: tqdm[None] = bar) -> None:
                 bar.update(steps)
                 bar.set_postfix_str(text)
 
-            def work(part: Part, progress: Progress) -> None:
-                train_part(recipe, part, store, folder, where, epochs, progress)
+            def work(task: tuple[Run, ExampleStore, Part], progress: Progress) -> None:
+                run, store, part = task
+                train_part(run.recipe, part, store, encoders, run.folder, device, progress)
 
-            run_parts(unfinished, work, jobs, progress)
-        return _collect(recipe, table, parts, folder)
+            run_parts(tasks, work, machine.jobs, progress)
 
 
 def read_table(recipe: Recipe) -> UtteranceTable:
@@ -109,75 +167,54 @@ def _read_corpora(recipe: Recipe) -> UtteranceTable:
 
 
 def plan(recipe: Recipe, table: UtteranceTable) -> tuple[Part, ...]:
-    """All parts of the recipe, in order."""
-    protocol = recipe.protocol
-    kind = str(recipe.resolve(protocol.folds)) if protocol.folds.endswith(".csv") else protocol.folds
-    parts: list[Part] = []
-    for seed in protocol.seeds:
-        folds = splits.make(kind, table, groups=protocol.groups, n_dev=protocol.dev_speakers, seed=seed)
-        parts += [Part(seed, fold) for fold in folds]
-    return tuple(parts)
+    """All parts of the recipe, in order; of several members, one fold each that is named after its member.
+
+    Raises:
+        UsageError: `bad_value` where test speakers cannot select, and what `voxaffect.protocols.make` raises.
+    """
+    return tuple(Part(seed, fold) for seed in recipe.protocol.seeds for fold in _folds(recipe, table, seed))
 
 
-def _prepare(recipe: Recipe, table: UtteranceTable, cache_folder: Path | None, quiet: bool) -> ExampleStore:
-    frozen, inputs = _frozen_encoder(recipe)
-    features = FeatureOptions.from_dict(recipe.features)
-    cache = ArrayCache(cache_folder)
-    store = ExampleStore(
-        table,
-        recipe.data.labels,
-        features,
-        inputs,
-        recipe.augmentation,
-        frozen,
-        cache,
-        teacher=_teacher(recipe),
-        teacher_layers=recipe.distillation.layers,
-        seed=recipe.protocol.seeds[0],
-    )
-
-    def progress(positions: Sequence[int]) -> Iterator[int]:
-        return iter(tqdm(positions, unit="utterance", desc="features", disable=_silent(quiet)))
-
-    store.prepare(progress)
-    return store
+def _folds(recipe: Recipe, table: UtteranceTable, seed: int) -> tuple[AnyFold, ...]:
+    protocol, kind = recipe.protocol, recipe.protocol.folds
+    folds: tuple[AnyFold, ...]
+    if kind == "members":
+        one = len(recipe.members) == 1
+        named = recipe if one else resolved(recipe, table)
+        folds = tuple(member_fold(named, name, FOLD if one else name) for name in named.members)
+    else:
+        folds = protocols.make(
+            str(recipe.resolve(kind)) if kind.endswith((".csv", ".tsv")) else kind,
+            table,
+            groups=protocol.groups,
+            n_dev=protocol.dev_speakers,
+            seed=seed,
+            allow_speaker_overlap=protocol.allow_speaker_overlap,
+        )
+    return tuple(map(selected_on_test, folds)) if protocol.select_on == "test" else folds
 
 
-def _frozen_encoder(recipe: Recipe) -> tuple[SpeechEncoder | None, tuple[str, ...]]:
-    """The encoder whose states are computed once, if there is one, and the features that the model takes besides."""
-    from voxaffect.encoders.speech import SpeechEncoder
-
-    if recipe.model_kind == "probe":
-        from voxaffect.probe import read_probe_options
-
-        _, speech = read_probe_options(located(recipe))
-        return SpeechEncoder(speech).eval(), ()
-    model = build_model(recipe)
-    encoder = getattr(model, "speech", None)
-    if isinstance(encoder, SpeechEncoder) and encoder.cacheable:
-        return encoder.eval(), tuple(name for name in model.inputs if name not in encoder.inputs)
-    return None, model.inputs
+def selected_on_test(fold: AnyFold) -> SelectedOnTest:
+    """`fold` with the test speakers in the place of the dev speakers, who then do nothing."""
+    if not isinstance(fold, Fold):
+        raise UsageError(
+            "bad_value", f"select_on = 'test' takes folds of speakers; {fold.name!r} is of utterances"
+        )
+    return SelectedOnTest(fold.name, fold.train, fold.test)
 
 
-def _teacher(recipe: Recipe) -> SpeechEncoder | None:
-    if not recipe.distillation.checkpoint:
-        return None
-    from voxaffect.encoders.speech import SpeechEncoder, SpeechOptions
+def collect(run: Run, known: metadata.Metadata) -> Evaluation | None:
+    """Gather the finished parts into the run's own files, with what evaluating them needs of the corpora (`known`).
 
-    return SpeechEncoder(SpeechOptions(local_checkpoint(recipe, recipe.distillation.checkpoint))).eval()
-
-
-def _collect(
-    recipe: Recipe, table: UtteranceTable, parts: Sequence[Part], folder: RunFolder
-) -> Evaluation | None:
-    """Gather the finished parts into the run's own files, with what evaluating them needs of the corpora."""
-    places = [place_of(folder, part) for part in parts]
+    Returns the run's evaluation, or None without test speakers.
+    """
+    recipe, folder = run.recipe, run.folder
+    places = [place_of(folder, part) for part in run.parts]
     history = [
         json.loads(line) for place in places for line in (place / "metrics.jsonl").read_text().splitlines()
     ]
     write_text(folder.path / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in history))
     reports = {place.name: json.loads((place / "done.json").read_text(encoding="utf-8")) for place in places}
-    known = metadata.of_table(table)
     metadata.write_metadata(known, folder.path / metadata.FILE_NAME)
     if history:
         save(training_figure(history), folder.path / "curves.png")
@@ -199,14 +236,21 @@ def _collect(
     return evaluation
 
 
-def _use_one_thread(device: str) -> None:
-    """Make this process fit for forking: no thread pool of torch's, no watcher thread of tqdm's."""
+def check_machine(machine: Machine) -> str:
+    """The device itself; this process is made fit for forking where there are several jobs.
+
+    Raises:
+        UsageError: `no_gpu`, or `bad_value` for several jobs on one.
+    """
     import torch
 
-    if device != "cpu":
-        raise UsageError("bad_value", f"--jobs is for the CPU, not for {device}", hint="leave --jobs out")
-    torch.set_num_threads(1)
-    tqdm.monitor_interval = 0
+    device = _device(machine.device)
+    if machine.jobs > 1:
+        if device != "cpu":
+            raise UsageError("bad_value", f"--jobs is for the CPU, not for {device}", hint="leave --jobs out")
+        torch.set_num_threads(1)  # no thread pool of torch's, no watcher thread of tqdm's
+        tqdm.monitor_interval = 0
+    return device
 
 
 def _device(wanted: str) -> str:
@@ -219,12 +263,17 @@ def _device(wanted: str) -> str:
     return wanted
 
 
-def _check_training_packages() -> None:
+def check_training_packages() -> None:
+    """Raise UsageError `missing_dependency` where the extra `train` is not installed."""
     from importlib.util import find_spec
 
     for package in ("torch", "transformers", "matplotlib"):
         if find_spec(package) is None:
             raise missing_extra(package, "train")
+
+
+def _progress(positions: Sequence[int], silent: bool | None) -> Iterator[int]:
+    return iter(tqdm(positions, unit="utterance", desc="features", disable=silent))
 
 
 def _silent(quiet: bool) -> bool | None:

@@ -29,6 +29,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "corpus": ("voxaffect.cli.corpus", "list, show, check and analyse speech corpora"),
     "audit": ("voxaffect.cli.audit", "what training, dev and test share: speakers, texts, recordings"),
     "train": ("voxaffect.cli.train", "train a recipe by cross-validation"),
+    "cheat-cost": ("voxaffect.cli.cheat_cost", "what shortcuts of evaluation buy on one recipe, in points"),
     "evaluate": ("voxaffect.cli.evaluate", "WA, UA, macro-F1 and calibration of runs"),
     "report": ("voxaffect.cli.report", "one self-contained HTML page of a run, ensemble or study"),
     "ensemble": ("voxaffect.cli.ensemble", "let finished runs vote, and test what that gains"),

@@ -1,9 +1,13 @@
-"""`voxaffect train`: a recipe becomes a run folder."""
+"""`voxaffect train`: a recipe becomes a run folder; one of members or variants, a folder of them."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from voxaffect.recipe import Recipe
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -13,6 +17,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--resume", action="store_true", help="go on with a run that was interrupted (default: refuse)"
     )
+    add_training_arguments(parser)
+
+
+def add_training_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of every command that trains a recipe: changes of it, and on what it is trained."""
     parser.add_argument(
         "--set",
         action="append",
@@ -36,32 +45,41 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=1,
         metavar="N",
-        help="train N folds side by side on the CPU, one thread each (default: 1)",
+        help="train N folds or members side by side on the CPU, one thread each (default: 1)",
     )
     parser.add_argument("--quiet", action="store_true", help="no progress bars (default: in a terminal)")
 
 
-def run(args: argparse.Namespace) -> int:
-    """Train, then print the evaluation."""
+def machine_options(args: argparse.Namespace) -> dict[str, Any]:
+    """On what is trained, as `voxaffect.train.train` takes it."""
     from voxaffect.cache import default_cache_folder
+
+    cache = None if args.no_cache else args.cache or default_cache_folder()
+    return {"device": args.device, "cache_folder": cache, "jobs": args.jobs, "quiet": args.quiet}
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train, then print the evaluation, or what the study found."""
     from voxaffect.errors import ExitCode
     from voxaffect.recipe import read_recipe
-    from voxaffect.train import train
 
     recipe = read_recipe(args.recipe, args.assignments)
-    cache = None if args.no_cache else args.cache or default_cache_folder()
-    evaluation = train(
-        recipe,
-        args.output,
-        resume=args.resume,
-        device=args.device,
-        cache_folder=cache,
-        jobs=args.jobs,
-        quiet=args.quiet,
-    )
-    if evaluation is None:
-        print(f"{recipe.name}: trained on all speakers; no test speakers, so no figures")
-    else:
-        print(evaluation.render(recipe.title or recipe.name))
+    print(_study(recipe, args) if recipe.is_study else _run(recipe, args))
     print(f"run folder: {args.output}")
     return ExitCode.OK
+
+
+def _run(recipe: Recipe, args: argparse.Namespace) -> str:
+    from voxaffect.train import train
+
+    evaluation = train(recipe, args.output, resume=args.resume, **machine_options(args))
+    if evaluation is None:
+        return f"{recipe.name}: trained on all speakers; no test speakers, so no figures"
+    return evaluation.render(recipe.title or recipe.name)
+
+
+def _study(recipe: Recipe, args: argparse.Namespace) -> str:
+    from voxaffect.study import train_study
+
+    study = train_study(recipe, args.output, resume=args.resume, **machine_options(args))
+    return study.render() or f"{recipe.name}: trained on all speakers; no test speakers, so no figures"

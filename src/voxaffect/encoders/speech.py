@@ -9,6 +9,7 @@ every item alone without padding.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import warnings
@@ -84,11 +85,26 @@ class SpeechEncoder(nn.Module):
     needs no more, or the one state that it needs.
     """
 
-    def __init__(self, options: SpeechOptions, source: dict[str, Any] | None = None) -> None:
-        """`source` is a saved `description`: builds from it, with random weights, without the checkpoint."""
+    def __init__(
+        self,
+        options: SpeechOptions,
+        source: dict[str, Any] | None = None,
+        *,
+        loaded: SpeechEncoder | None = None,
+    ) -> None:
+        """`source` is a saved `description`: builds from it, with random weights, without the checkpoint.
+
+        `loaded` has the checkpoint's weights already: they are shared if they stay frozen, else copied.
+        """
         super().__init__()
         self.options = options
-        if source is None:
+        self._shared = (loaded,) if loaded is not None and self.cacheable else ()  # in a tuple: no submodule
+        self.encoder: Any
+        self.normalise: bool
+        if loaded is not None:
+            self.encoder = loaded.encoder if self._shared else copy.deepcopy(loaded.encoder)
+            self.normalise = loaded.normalise
+        elif source is None:
             self.encoder, self.normalise = load_encoder(options)
         else:
             self.encoder, self.normalise = build_encoder(source), bool(source["normalise"])
@@ -147,11 +163,18 @@ class SpeechEncoder(nn.Module):
         """SHA-256 over the checkpoint's names, shapes and float32 values, to prove that another one is the
         same.
         """
+        if self._shared:
+            return self._shared[0].digest
         total = hashlib.sha256()
         for name, value in sorted(self.encoder.state_dict().items()):
             total.update(f"{name}{tuple(value.shape)}".encode())
             total.update(value.detach().float().cpu().contiguous().numpy().tobytes())
         return total.hexdigest()
+
+    @property
+    def states_key(self) -> str:
+        """What decides `states` beside the input: the weights, and how the waveform and its padding are taken."""
+        return f"{self.digest} normalise={self.normalise} masked={self.options.masked}"
 
     def train(self, mode: bool = True) -> SpeechEncoder:
         """Switch to training; what is frozen stays in evaluation mode."""
