@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
+
+from iemocap_tree import speaker_layout
 
 
 @dataclass(frozen=True)
@@ -115,10 +118,26 @@ def folder(root: Path) -> Tree:
     return Tree(root, 3, tuple(f"folder-{root.name}/{s}" for s in ("ann", "bob")), ("angry", "sad"))
 
 
+# --- corpora of the study
+
+
+def iemocap_pickle(root: Path) -> Tree:
+    rng = np.random.default_rng(0)
+    layout = {
+        speaker: speaker_layout([(label, rng.uniform(-0.1, 0.1, n)) for label, n in utterances])
+        for speaker, utterances in {"5F": ((0, 800), (2, 48_000)), "1M": ((3, 1600),)}.items()
+    }
+    root.mkdir(parents=True, exist_ok=True)
+    (root / "IEMOCAP.pkl").write_bytes(pickle.dumps(layout))
+    speakers = ("iemocap-pickle/Ses01M", "iemocap-pickle/Ses05F")
+    return Tree(root, 3, speakers, ("angry", "happy", "neutral"))
+
+
 BUILDERS: dict[str, Callable[[Path], Tree]] = {
     "emodb": emodb,
     "folder": folder,
     "iemocap": iemocap,
+    "iemocap-pickle": iemocap_pickle,
     "nemo": nemo,
     "ravdess": ravdess,
 }

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from voxaffect.corpora.files import audio_header
+from voxaffect import corpora
 from voxaffect.corpora.text import clock, text_table
 from voxaffect.errors import ResourceError, UsageError, missing_extra
 from voxaffect.table import Utterance, UtteranceTable
@@ -88,14 +88,15 @@ def durations(table: UtteranceTable) -> tuple[float, ...]:
     """The duration of each utterance in seconds, in table order, from file header and its start and end.
 
     Raises:
-        AudioError: as `voxaffect.corpora.files.audio_header`.
+        AudioError, CorpusError: as `voxaffect.corpora.header`.
     """
-    whole: dict[Path, float] = {}
+    whole: dict[Path | str, float] = {}
     seconds = []
     for utterance in table:
-        if utterance.path not in whole:
-            whole[utterance.path] = audio_header(utterance.path).duration
-        duration = whole[utterance.path]
+        source = corpora.source(utterance)
+        if source not in whole:
+            whole[source] = corpora.header(utterance).duration
+        duration = whole[source]
         end = duration if utterance.end is None else min(utterance.end, duration)
         seconds.append(max(end - (utterance.start or 0.0), 0.0))
     return tuple(seconds)

@@ -17,8 +17,8 @@ class CorpusInfo:
     `labels` are our words, in alphabetical order. `expected` counts the utterances of each label in the
     official release; it is empty where there is no such thing (one's own folder). `file_pattern` is the
     regular expression that a whole audio file name without its extension matches; an empty one matches
-    nothing. `known_duplicates` are groups of utterance names whose audio is byte-identical in the release
-    itself.
+    nothing, and `layout` then says in words what a folder of the corpus holds. `known_duplicates` are
+    groups of utterance names whose audio is byte-identical in the release itself.
     """
 
     name: str
@@ -34,6 +34,7 @@ class CorpusInfo:
     expected: Mapping[str, int] = field(default_factory=dict)
     n_speakers: int | None = None
     file_pattern: str = ""
+    layout: str = ""
     known_duplicates: tuple[frozenset[str], ...] = ()
     notes: tuple[str, ...] = ()
 
