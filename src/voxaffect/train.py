@@ -7,6 +7,7 @@ speakers, and only then does it answer for its test speakers, once. A part that 
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -56,7 +57,7 @@ def train(
     """
     _check_training_packages()
     folder = RunFolder(run)
-    table = read_table(recipe)
+    table = read_table(recipe, quiet=quiet)
     parts = plan(recipe, table)
     where = _device(device)
     if jobs > 1:
@@ -82,14 +83,36 @@ def train(
         return _collect(recipe, parts, folder)
 
 
-def read_table(recipe: Recipe) -> UtteranceTable:
-    """The recipe's utterances: corpora read, labels mapped, those outside the label set left out."""
+def read_table(recipe: Recipe, *, quiet: bool = False) -> UtteranceTable:
+    """The recipe's utterances: corpora read, filtered, labels mapped, those outside the label set left out.
+
+    A corpus that does not hold just what its official release holds gets a line on stderr, unless `quiet`.
+
+    Raises:
+        UsageError: `unknown_corpus`, `unknown_property`, `no_match`.
+        CorpusError: as `voxaffect.corpora.read`, `incomplete_corpus` where the recipe accepts none, `absent_label`.
+    """
     table = UtteranceTable(())
     mapping = NAMED_MAPPINGS[recipe.data.mapping]
     for name in recipe.data.corpora:
         root = recipe.resolve(recipe.data.roots.get(name, f"{recipe.data.root}/{name}"))
-        table = table + corpora.read(name, root, allow_missing=recipe.data.missing_ok)
-    kept = table.relabelled(mapping).where(lambda u: u.label in recipe.data.labels)
+        found = corpora.read(name, root, allow_missing=recipe.data.missing_ok)
+        differs = corpora.difference(name, found)
+        if differs and recipe.data.complete:
+            raise CorpusError(
+                "incomplete_corpus",
+                differs,
+                hint="to train on it all the same: --set data.complete=false",
+                where=str(root),
+            )
+        if differs and not quiet:
+            print(  # noqa: T201
+                f"voxaffect: warning: {differs}; see: voxaffect corpus check {name} {root}", file=sys.stderr
+            )
+        table = table + found
+    kept = (
+        table.matching(recipe.data.where).relabelled(mapping).where(lambda u: u.label in recipe.data.labels)
+    )
     absent = sorted(set(recipe.data.labels) - set(kept.labels))
     if absent:
         raise CorpusError("absent_label", f"no utterance of {list(recipe.data.corpora)} is labelled {absent}")
