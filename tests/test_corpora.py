@@ -301,6 +301,8 @@ def test_a_data_sheet_refuses_unknown_labels_and_uncounted_ones() -> None:
         ValueError, match=r"expected of 'x' must count each of \('angry', 'sad'\), in that order"
     ):
         a_sheet(expected={"angry": 3})
+    with pytest.raises(ValueError, match=r"optional of 'x' must count some of \('angry', 'sad'\)"):
+        a_sheet(optional={"calm": 1}, expected={"angry": 3, "sad": 4})
     assert a_sheet().n_utterances is None
     assert a_sheet(expected={"angry": 3, "sad": 4}).n_utterances == 7
 

@@ -50,14 +50,16 @@ class CheckReport:
         return tuple(
             f"{label}: {n} here, {self.info.expected.get(label, 0)} official"
             for label, n in counts.items()
-            if self.info.expected and n > self.info.expected.get(label, 0)
+            if self.info.expected and n > self.info.expected.get(label, 0) + self.info.optional.get(label, 0)
         )
 
     @property
     def complete(self) -> bool:
-        """Whether the copy holds just what the official release holds (true where there is none)."""
+        """Whether the copy holds just what the official release holds, with or without what is optional (true where
+        there is no release)."""
         counts = self.table.counts(lambda u: u.label)
-        same_counts = not self.info.expected or counts == dict(self.info.expected)
+        more = {label: n + self.info.optional.get(label, 0) for label, n in self.info.expected.items()}
+        same_counts = not self.info.expected or counts in (dict(self.info.expected), more)
         return same_counts and self.info.n_speakers in (None, len(self.table.speakers))
 
     def sound(self, *, allow_missing: bool = False) -> bool:

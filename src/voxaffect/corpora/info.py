@@ -15,7 +15,8 @@ class CorpusInfo:
     """What a corpus is, and what its official release holds.
 
     `labels` are our words, in alphabetical order. `expected` counts the utterances of each label in the
-    official release; it is empty where there is no such thing (one's own folder). `file_pattern` is the
+    official release; it is empty where there is no such thing (one's own folder). `optional` counts what some
+    copies hold beside that, such as a test set whose labels came later. `file_pattern` is the
     regular expression that a whole audio file name without its extension matches; an empty one matches
     nothing, and `layout` then says in words what a folder of the corpus holds. `known_duplicates` are
     groups of utterance names whose audio is byte-identical in the release itself.
@@ -32,6 +33,7 @@ class CorpusInfo:
     how_to_get: str
     downloadable: bool
     expected: Mapping[str, int] = field(default_factory=dict)
+    optional: Mapping[str, int] = field(default_factory=dict)
     n_speakers: int | None = None
     file_pattern: str = ""
     layout: str = ""
@@ -46,7 +48,10 @@ class CorpusInfo:
             )
         if self.expected and tuple(self.expected) != self.labels:
             raise ValueError(f"expected of {self.name!r} must count each of {self.labels}, in that order")
+        if not set(self.optional) <= set(self.expected):
+            raise ValueError(f"optional of {self.name!r} must count some of {self.labels}")
         object.__setattr__(self, "expected", MappingProxyType(dict(self.expected)))
+        object.__setattr__(self, "optional", MappingProxyType(dict(self.optional)))
 
     @property
     def n_utterances(self) -> int | None:
