@@ -143,13 +143,20 @@ def build(target: object, state: object) -> None:
             raise RefusedError(f"a state for {kind_of(target)} that NumPy does not write")
 
 
-def finished(value: object, depth: int = 0) -> Stored:
+def finished(value: object) -> Stored:
     """`value` as it is given out."""
+    return _finished(value, 0, {})
+
+
+def _finished(value: object, depth: int, known: dict[int, Stored]) -> Stored:
+    """`known` holds the dicts that are finished: one that stands in a thousand others is made once."""
     if depth > MAX_DEPTH:
         raise RefusedError(f"dicts more than {MAX_DEPTH} deep")
     match value:
         case Pairs():
-            return {_key(key): finished(item, depth + 1) for key, item in value.pairs}
+            if id(value) not in known:
+                known[id(value)] = {_key(k): _finished(item, depth + 1, known) for k, item in value.pairs}
+            return known[id(value)]
         case Array(stored=StoredArray() as stored):
             return stored
         case None | int() | float():
