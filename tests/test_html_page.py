@@ -85,7 +85,7 @@ def test_markup_is_taken_as_it_is_and_attributes_are_quoted() -> None:
 
 def test_numbers_stand_to_the_right_and_the_first_cell_heads_its_row() -> None:
     text = page("A", [Section("B", [Table(["a", "b", "c"], [["x", "1", "y"]], align="lrl")])])
-    assert '<tr><th class="l" scope="row">x</th><td class="r">1</td><td class="l">y</td></tr>' in text
+    assert '<tr><th class="l short" scope="row">x</th><td class="r">1</td><td class="l">y</td></tr>' in text
     assert '<th scope="col" class="r">b</th>' in text
 
 
@@ -144,7 +144,7 @@ def test_the_check_of_self_containedness_can_fail() -> None:
 
 def test_the_last_rows_can_be_set_apart() -> None:
     text = page("A", [Section("B", [Table(["a"], [["x"], ["sum"]], foot=1)])])
-    assert '<tfoot><tr><th class="l" scope="row">sum</th></tr></tfoot>' in text
+    assert '<tfoot><tr><th class="l short" scope="row">sum</th></tr></tfoot>' in text
 
 
 def test_no_line_ends_before_a_percent_sign_in_prose() -> None:

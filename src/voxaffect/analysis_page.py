@@ -81,9 +81,10 @@ def html(table: UtteranceTable, seconds: Sequence[float]) -> str:
         f"{counted(len(table), 'utterance')} by {counted(len(table.speakers), 'speaker')}, {clock(sum(seconds))} "
         f"(h:mm:ss) of speech: {', '.join(map(_title, names))}. Everything here is counted from the files."
     )
-    said = [paragraph("For a comparison with other tables:"), bullets(notes(table))]
+    said = notes(table)
+    told = [paragraph("For a comparison with other tables:"), bullets(said)] if said else []
     sections = [
-        Section("Classes", [_study(table), *(said if notes(table) else []), *_classes(table, drawn)]),
+        Section("Classes", [_study(table), *told, *_classes(table, drawn)]),
         *([Section("IEMOCAP's four classes", _iemocap(table, drawn))] if iemocap_tables(table) else []),
         Section("Durations", _durations(table, seconds, drawn)),
         Section("Speakers and genders", _speakers(table, drawn)),

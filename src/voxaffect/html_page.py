@@ -23,6 +23,8 @@ from voxaffect.html_style import HEAT_STEPS, STYLE
 
 VOID = frozenset({"br", "hr", "img", "meta", "col", "wbr"})
 """Elements that have neither content nor an end tag."""
+SHORT = 32
+"""A row's heading of up to so many characters stays on one line."""
 _BEFORE_PERCENT = re.compile(r"(?<=\d) (?=%)")
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 
@@ -252,6 +254,8 @@ def _cell(content: Content | Cell, align: str, first: bool) -> Html:
         classes.append(f"h{round(cell.heat * HEAT_STEPS)}")
     if cell.strong:
         classes.append("strong")
+    if first and isinstance(cell.content, str) and len(cell.content) <= SHORT:
+        classes.append("short")
     name, scope = ("th", {"scope": "row"}) if first or cell.head else ("td", {})
     return element(name, cell.content, class_=" ".join(classes), **scope)
 

@@ -61,7 +61,7 @@ a{color:var(--c1)}
 code{font:.9em ui-monospace,"SF Mono",Menlo,Consolas,"Liberation Mono",monospace;overflow-wrap:anywhere}
 nav{margin:1.75rem 0 0}
 nav ol{columns:3 14rem;column-gap:2rem;padding-left:1.5rem;margin:0;max-width:none;font-size:.925rem}
-dl div{display:grid;grid-template-columns:9.5rem 1fr;gap:.1rem 1rem;padding:.2rem 0}
+dl>div{display:grid;grid-template-columns:9.5rem 1fr;gap:.1rem 1rem;padding:.2rem 0}
 dt{color:var(--soft)}
 dd{margin:0;min-width:0}
 .soft,.note,footer{color:var(--soft)}
@@ -82,7 +82,7 @@ table.plain{border-top:1.5px solid var(--ink);border-bottom:1.5px solid var(--in
 tfoot tr:first-child>*{border-top:1px solid var(--ink)}
 tbody th,tfoot th{font-weight:400;text-align:left;max-width:22rem}
 .l{text-align:left}.r{text-align:right;white-space:nowrap}.c{text-align:center}
-.strong{font-weight:700}
+.strong{font-weight:700}.short{white-space:nowrap}
 table.compact{font-size:.9rem}
 .compact td{min-width:3.9rem;padding:.3rem .25rem;text-align:center;border:2px solid var(--ground)}
 .compact th{padding:.25rem .6rem .25rem 0}
@@ -106,8 +106,9 @@ padding:.12em .45em;border-radius:2px;white-space:nowrap}
 .banner{border:2px solid var(--alarm);padding:.7rem .9rem;max-width:none}
 footer{margin-top:3.5rem;border-top:1px solid var(--line);padding-top:.9rem;font-size:.875rem}
 @media(max-width:40rem){body{padding:1.25rem 1rem 3rem}h1{font-size:1.4rem}h2{font-size:1.15rem}
-dl div{grid-template-columns:1fr}td.l{min-width:5rem}
-.compact td{min-width:2.9rem}.compact thead th{font-size:.72rem}th,td{padding:.28rem .45rem}.beside{gap:0 1.5rem}}
+dl>div{grid-template-columns:1fr}td.l{min-width:5rem}
+table{font-size:.85rem}th,td{padding:.28rem .38rem}.beside{gap:0 1.5rem}
+.compact td{min-width:2.9rem}.compact thead th{font-size:.72rem}}
 @media print{:root{"""
     + _LIGHT
     + "}"
