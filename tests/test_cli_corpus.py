@@ -156,6 +156,17 @@ def test_analyse_draws_only_when_asked(tmp_path: Path, capsys: pytest.CaptureFix
     assert capsys.readouterr().err == f"voxaffect: wrote {picture}\n"
 
 
+def test_analyse_writes_a_page_when_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("matplotlib")
+    BUILDERS["emodb"](tmp_path / "emodb")
+    page = tmp_path / "x.html"
+    assert run("analyse", "emodb", tmp_path / "emodb", "--html", page) == 0
+    assert page.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+    captured = capsys.readouterr()
+    assert captured.err == f"voxaffect: wrote {page}\n"
+    assert captured.out.endswith("The tables here show what the files hold.\n")
+
+
 def test_analyse_says_how_many_it_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_audio(tmp_path / "wav" / "03a01Fa.wav")
     (tmp_path / "wav" / "03a01Wa.wav").write_bytes(b"")
@@ -174,6 +185,8 @@ def test_analyse_wants_pairs_and_a_known_picture_format(tmp_path: Path) -> None:
         run("analyse", "emodb")
     with pytest.raises(UsageError, match=r"plot_format: cannot draw to 'x\.gif'"):
         run("analyse", "emodb", tmp_path, "--plot", "x.gif")
+    with pytest.raises(UsageError, match=r"page_format: cannot write a page to 'x\.txt'"):
+        run("analyse", "emodb", tmp_path, "--html", "x.txt")
 
 
 def test_progress_overwrites_one_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -26,12 +26,15 @@ RESERVED = ("members", "parts", "runs")
 
 @dataclass(frozen=True)
 class DataOptions:
-    """Which utterances: corpora, where they lie, label set, mapping.
+    """Which utterances: corpora, where they lie, label set, mapping, filter.
 
     A corpus lies in the folder of its name under `root`, or where `roots` says (`folder = "my-clips"`); both are
     taken from the recipe's own folder.
     Utterances whose mapped label is not in `labels` are left out and counted. `missing_ok` accepts a copy
-    of a corpus that lacks files which its own index lists.
+    of a corpus that lacks files which its own index lists; `complete` refuses one that does not hold just what its
+    official release holds. `where` keeps the utterances that have the value given, or one of those in a list:
+    `where = {style = "improvised", gender = ["female", "male"]}`; its keys are corpus, gender, language, session,
+    speaker, take, text and whatever attributes the corpora give. What has no such attribute is left out.
     """
 
     corpora: tuple[str, ...]
@@ -40,6 +43,8 @@ class DataOptions:
     labels: tuple[str, ...] = FOUR
     mapping: str = "none"
     missing_ok: bool = False
+    complete: bool = field(default=False, metadata={"later": True})
+    where: Mapping[str, Any] = field(default_factory=dict, metadata={"later": True})
 
     def __post_init__(self) -> None:
         if not self.corpora:
@@ -49,6 +54,10 @@ class DataOptions:
                 raise ValueError(f"roots names {name!r}, which is not in corpora {list(self.corpora)}")
         if self.mapping not in NAMED_MAPPINGS:
             raise ValueError(f"unknown mapping {self.mapping!r}; expected one of {sorted(NAMED_MAPPINGS)}")
+        for key, value in self.where.items():
+            values = value if isinstance(value, list | tuple) else [value]
+            if not values or not all(type(v) in (str, int, float) for v in values):
+                raise ValueError(f"where.{key} must be a text, a number or a list of them, got {value!r}")
         object.__setattr__(self, "labels", check_labels(self.labels))
 
 
@@ -256,6 +265,9 @@ class Recipe:
         table = {
             key: value for key, value in _decisive(self).items() if key not in ("folder", "title", "card")
         }
+        for key in dataclasses.fields(DataOptions):
+            if key.metadata.get("later") and not table["data"][key.name]:
+                del table["data"][key.name]  # so that recipes of earlier editions keep their digest
         return hashlib.sha256(json.dumps(table, sort_keys=True).encode()).hexdigest()
 
 

@@ -60,6 +60,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="draw them into FILE: .png, .pdf or .svg (default: no picture)",
     )
     analyse.add_argument(
+        "--html",
+        metavar="FILE",
+        type=Path,
+        help="tables, pictures and data sheets as one HTML page, which loads nothing (default: no page)",
+    )
+    analyse.add_argument(
         "--allow-missing",
         action="store_true",
         help="leave out utterances whose file is missing (default: an error)",
@@ -197,7 +203,7 @@ def _check(args: argparse.Namespace) -> ExitCode:
 
 
 def _analyse(args: argparse.Namespace) -> ExitCode:
-    from voxaffect import analysis
+    from voxaffect import analysis, analysis_figures, analysis_page
 
     if len(args.pairs) % 2:
         raise UsageError(
@@ -206,7 +212,9 @@ def _analyse(args: argparse.Namespace) -> ExitCode:
             hint="for example: voxaffect corpus analyse emodb data/emodb ravdess data/ravdess",
         )
     if args.plot:
-        analysis.check_plot_path(args.plot)
+        analysis_figures.check_plot_path(args.plot)
+    if args.html:
+        analysis_page.check_page_path(args.html)
     table = UtteranceTable(())
     for name, root in zip(args.pairs[::2], args.pairs[1::2], strict=True):
         found = corpora.read(name, root, allow_missing=args.allow_missing)
@@ -217,9 +225,10 @@ def _analyse(args: argparse.Namespace) -> ExitCode:
         table = table + found
     seconds = analysis.durations(table)
     print(analysis.describe(table, seconds), end="")
-    if args.plot:
-        analysis.plot(table, seconds, args.plot)
-        print(f"voxaffect: wrote {args.plot}", file=sys.stderr)
+    for path, write in ((args.plot, analysis_figures.plot), (args.html, analysis_page.write_page)):
+        if path:
+            write(table, seconds, path)
+            print(f"voxaffect: wrote {path}", file=sys.stderr)
     return ExitCode.OK
 
 

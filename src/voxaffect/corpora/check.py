@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from voxaffect import corpora
-from voxaffect.corpora.files import AudioHeader, audio_header, content_digest, media_files, name_of
+from voxaffect.corpora.files import AudioHeader, content_digest, media_files, name_of
 from voxaffect.corpora.info import CorpusInfo, Fact
 from voxaffect.corpora.text import clock, counted, text_table
 from voxaffect.errors import AudioError, CorpusError, ExitCode
@@ -28,7 +28,7 @@ class CheckReport:
     release that had them last. `unreadable` are 0-byte files, headers without samples and what is not audio,
     each with its reason. `conflicts` are faults between utterances: the same audio under two labels or
     speakers, times beyond the end of a file. `repeats` are byte-identical files of one speaker and label,
-    which harm no split by speaker. `formats` counts files by sample rate and channels.
+    which harm no split by speaker. `formats` counts recordings by sample rate and channels.
     """
 
     info: CorpusInfo
@@ -52,14 +52,16 @@ class CheckReport:
         return tuple(
             f"{label}: {n} here, {self.info.expected.get(label, 0)} official"
             for label, n in counts.items()
-            if self.info.expected and n > self.info.expected.get(label, 0)
+            if self.info.expected and n > self.info.expected.get(label, 0) + self.info.optional.get(label, 0)
         )
 
     @property
     def complete(self) -> bool:
-        """Whether the copy holds just what the official release holds (true where there is none)."""
+        """Whether the copy holds just what the official release holds, with or without what is optional (true where
+        there is no release)."""
         counts = self.table.counts(lambda u: u.label)
-        same_counts = not self.info.expected or counts == dict(self.info.expected)
+        more = {label: n + self.info.optional.get(label, 0) for label, n in self.info.expected.items()}
+        same_counts = not self.info.expected or counts in (dict(self.info.expected), more)
         return same_counts and self.info.n_speakers in (None, len(self.table.speakers))
 
     def sound(self, *, allow_missing: bool = False) -> bool:
@@ -91,20 +93,20 @@ def check(name: str, root: str | Path, *, progress: Callable[[int, int], None] |
     missing: list[str] = []
     unreadable: list[str] = []
     conflicts: list[str] = []
-    headers: dict[Path, AudioHeader] = {}
-    faulty: dict[Path, str] = {}
+    headers: dict[Path | str, AudioHeader] = {}
+    faulty: dict[Path | str, str] = {}
     sound: list[Utterance] = []
     absent: list[Path] = []
     for done, utterance in enumerate(table, start=1):
-        path = utterance.path
+        path = corpora.source(utterance)
         if path not in headers and path not in faulty:
             try:
-                headers[path] = audio_header(path)
-            except AudioError as error:
+                headers[path] = corpora.header(utterance)
+            except (AudioError, CorpusError) as error:
                 faulty[path] = error.code
                 (missing if error.code == "not_found" else unreadable).append(error.message)
                 if error.code == "not_found":
-                    absent.append(path)
+                    absent.append(utterance.path)
         if path in headers:
             sound.append(utterance)
             conflicts += _beyond_the_end(utterance, headers[path].duration)
@@ -133,10 +135,12 @@ def check(name: str, root: str | Path, *, progress: Callable[[int, int], None] |
         withdrawn=_withdrawn(name, root, absent),
         formats=dict(
             Counter(
-                f"{h.sample_rate} Hz, {counted(h.channels, 'channel')}" for h in headers.values()
+                f"{h.sample_rate} Hz, {counted(h.channels, 'channel')}"
+                for path, h in headers.items()
+                if isinstance(path, Path)
             ).most_common()
         ),
-        seconds=sum(_seconds(u, headers[u.path].duration) for u in found),
+        seconds=sum(_seconds(u, headers[corpora.source(u)].duration) for u in found),
         facts=tuple(corpora.facts(name, found)),
     )
 
@@ -209,7 +213,7 @@ def _lines(report: CheckReport) -> Iterable[str]:
     utterances, speakers = _of(len(table), official), _of(len(table.speakers), info.n_speakers)
     yield f"{utterances} utterances, {speakers} speakers, {clock(report.seconds)}"
     formats = [f"{counted(n, 'file')} at {form}" for form, n in report.formats.items()]
-    yield f"format: {'; '.join(formats) or '-'}"
+    yield f"format: {'; '.join(formats) or 'no recordings'}"
     yield ""
     counts = table.counts(lambda u: u.label)
     labels = list(info.expected) or list(counts)

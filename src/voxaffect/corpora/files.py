@@ -93,6 +93,17 @@ def one_of_each(paths: Iterable[Path]) -> list[Path]:
     return list(chosen.values())
 
 
+def has_sound_beside(path: Path) -> bool:
+    """Whether `path` is a video and a sound file of its name lies in the same folder: somebody has converted it."""
+    if path.suffix.casefold() not in VIDEO_SUFFIXES:
+        return False
+    return any(
+        path.with_suffix(written).is_file()
+        for suffix in AUDIO_SUFFIXES
+        for written in (suffix, suffix.upper())
+    )
+
+
 def name_of(path: Path) -> str:
     """A file's name without extension in Unicode NFC, so that ids are the same on every system."""
     return unicodedata.normalize("NFC", path.stem)

@@ -55,6 +55,7 @@ INFO = CorpusInfo(
     language="any",
     url="",
     labels=tuple(sorted(EMOTIONS)),
+    layout="a CSV or folders named after emotions",
     how_to_get="write a CSV with the columns path, label, speaker, or sort files into LABEL/SPEAKER/ folders",
     downloadable=False,
     not_fetched="it is yours",

@@ -60,10 +60,12 @@ class CorpusInfo:
 
     `labels` are our words, in alphabetical order. `expected` counts the utterances of each label in the
     official release; it is empty where there is no such thing (one's own folder) or nobody states it.
+    `optional` counts what some copies hold beside that, such as a test set whose labels came later.
     `file_pattern` is the regular expression that a whole audio file name without its extension matches; an
-    empty one matches nothing. `known_duplicates` are groups of utterance names whose audio is byte-identical
-    in the release itself. `downloadable` says whether the terms let a program download it, `downloads` what
-    `corpus fetch` downloads; where there is none, `not_fetched` may say why.
+    empty one matches nothing, and `layout` then says in words what a folder of the corpus holds.
+    `known_duplicates` are groups of utterance names whose audio is byte-identical in the release itself.
+    `downloadable` says whether the terms let a program download it, `downloads` what `corpus fetch` downloads;
+    where there is none, `not_fetched` may say why.
     """
 
     name: str
@@ -77,8 +79,10 @@ class CorpusInfo:
     how_to_get: str
     downloadable: bool
     expected: Mapping[str, int] = field(default_factory=dict)
+    optional: Mapping[str, int] = field(default_factory=dict)
     n_speakers: int | None = None
     file_pattern: str = ""
+    layout: str = ""
     known_duplicates: tuple[frozenset[str], ...] = ()
     notes: tuple[str, ...] = ()
     downloads: tuple[Download, ...] = ()
@@ -94,7 +98,10 @@ class CorpusInfo:
             raise ValueError(f"expected of {self.name!r} must count each of {self.labels}, in that order")
         if self.downloads and not (self.downloadable and self.licence_url):
             raise ValueError(f"{self.name!r} has downloads, so its terms must allow them and have an address")
+        if not set(self.optional) <= set(self.expected):
+            raise ValueError(f"optional of {self.name!r} must count some of {self.labels}")
         object.__setattr__(self, "expected", MappingProxyType(dict(self.expected)))
+        object.__setattr__(self, "optional", MappingProxyType(dict(self.optional)))
 
     @property
     def n_utterances(self) -> int | None:
