@@ -86,7 +86,7 @@ class TrainingOptions:
     average_last: float = 0.0
     """Decay of an exponential moving average of the weights, which is then what is judged and kept; 0: none."""
     select_by: str = "ua"
-    precision: str = "float32"
+    precision: str = field(default="float32", metadata={"later": True})
     """`bfloat16` computes layers in it while training (weights, losses and answers stay float32): about twice as
     quick on processors and GPUs that know it."""
 
@@ -150,7 +150,7 @@ class DistillationOptions:
     frames: float = 1.0
     pooled: float = 1.0
     branch: str = "speech"
-    unlabelled: bool = False
+    unlabelled: bool = field(default=False, metadata={"later": True})
 
     def __post_init__(self) -> None:
         if self.branch not in ("mfcc", "speech"):
@@ -265,9 +265,6 @@ class Recipe:
         table = {
             key: value for key, value in _decisive(self).items() if key not in ("folder", "title", "card")
         }
-        for key in dataclasses.fields(DataOptions):
-            if key.metadata.get("later") and not table["data"][key.name]:
-                del table["data"][key.name]  # so that recipes of earlier editions keep their digest
         return hashlib.sha256(json.dumps(table, sort_keys=True).encode()).hexdigest()
 
 
