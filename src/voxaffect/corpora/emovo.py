@@ -16,8 +16,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from voxaffect.corpora.files import audio_files, folder, name_of, one_of_each
+from voxaffect.corpora.files import name_of
 from voxaffect.corpora.info import CorpusInfo
+from voxaffect.corpora.named import clips, second_copy
 from voxaffect.table import Utterance, UtteranceTable
 
 LABELS = {
@@ -69,13 +70,12 @@ INFO = CorpusInfo(
 
 def read(root: Path) -> UtteranceTable:
     """Every file of the corpus anywhere in `root`, once."""
-    paths = [path for path in audio_files(folder(root)) if INFO.matches(name_of(path))]
-    return UtteranceTable.of(_utterance(path) for path in one_of_each(paths))
+    return UtteranceTable.of(map(_utterance, clips(INFO, root)))
 
 
 def explain(path: Path) -> str | None:
     """`a second copy of a clip` for what is read elsewhere."""
-    return "a second copy of a clip" if INFO.matches(name_of(path)) else None
+    return second_copy(INFO, path)
 
 
 def _utterance(path: Path) -> Utterance:

@@ -21,8 +21,9 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from voxaffect.corpora.files import audio_files, folder, name_of, one_of_each
+from voxaffect.corpora.files import name_of
 from voxaffect.corpora.info import CorpusInfo
+from voxaffect.corpora.named import clips, second_copy
 from voxaffect.errors import CorpusError
 from voxaffect.table import Utterance, UtteranceTable
 
@@ -76,13 +77,12 @@ def read(root: Path) -> UtteranceTable:
     Raises:
         CorpusError: `no_such_folder`, `unreadable_text`.
     """
-    paths = [path for path in audio_files(folder(root)) if INFO.matches(name_of(path))]
-    return UtteranceTable.of(_utterances(one_of_each(paths)))
+    return UtteranceTable.of(_utterances(clips(INFO, root)))
 
 
 def explain(path: Path) -> str | None:
     """`a second copy of a clip` for what is read elsewhere."""
-    return "a second copy of a clip" if INFO.matches(name_of(path)) else None
+    return second_copy(INFO, path)
 
 
 def _utterances(paths: list[Path]) -> Iterator[Utterance]:

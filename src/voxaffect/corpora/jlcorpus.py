@@ -19,8 +19,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from voxaffect.corpora.files import audio_files, folder, name_of, one_of_each, read_text
+from voxaffect.corpora.files import name_of, read_text
 from voxaffect.corpora.info import CorpusInfo
+from voxaffect.corpora.named import clips, second_copy
 from voxaffect.table import Utterance, UtteranceTable
 
 PRIMARY = ("angry", "excited", "happy", "neutral", "sad")
@@ -66,13 +67,12 @@ _NAME = re.compile(
 
 def read(root: Path) -> UtteranceTable:
     """Every file of the corpus anywhere in `root`, once, with the text beside it where there is one."""
-    paths = [path for path in audio_files(folder(root)) if INFO.matches(name_of(path))]
-    return UtteranceTable.of(_utterance(path) for path in one_of_each(paths))
+    return UtteranceTable.of(map(_utterance, clips(INFO, root)))
 
 
 def explain(path: Path) -> str | None:
     """`a second copy of a clip` for what is read elsewhere."""
-    return "a second copy of a clip" if INFO.matches(name_of(path)) else None
+    return second_copy(INFO, path)
 
 
 def _utterance(path: Path) -> Utterance:

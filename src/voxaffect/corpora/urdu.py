@@ -19,8 +19,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from voxaffect.corpora.files import audio_files, folder, name_of, one_of_each
+from voxaffect.corpora.files import name_of
 from voxaffect.corpora.info import CorpusInfo
+from voxaffect.corpora.named import clips, second_copy
 from voxaffect.table import Utterance, UtteranceTable
 
 LABELS = {"A": "angry", "H": "happy", "N": "neutral", "S": "sad"}
@@ -51,13 +52,12 @@ _NAME = re.compile(r"(?P<speaker>S(?P<sex>[FM])\d+)_F\d+_(?P<emotion>[A-Z])\d+")
 
 def read(root: Path) -> UtteranceTable:
     """Every file of the corpus anywhere in `root`, once; the name's letter is the label."""
-    paths = [path for path in audio_files(folder(root)) if INFO.matches(name_of(path))]
-    return UtteranceTable.of(_utterance(path) for path in one_of_each(paths))
+    return UtteranceTable.of(map(_utterance, clips(INFO, root)))
 
 
 def explain(path: Path) -> str | None:
     """`a second copy of a clip` for what is read elsewhere."""
-    return "a second copy of a clip" if INFO.matches(name_of(path)) else None
+    return second_copy(INFO, path)
 
 
 def _utterance(path: Path) -> Utterance:
