@@ -56,6 +56,11 @@ def test_what_is_there_is_never_written_over_unasked(tmp_path: Path) -> None:
     assert [plan.done(i) for i in range(2)] == [True, True]
 
 
+def test_a_folder_without_a_name_is_refused() -> None:
+    with pytest.raises(UsageError, match="not_a_folder: -o is an empty name; expected a folder, there or to"):
+        plan_outputs("", [InputFile("a.wav", "a.wav")], ["json"])
+
+
 def test_an_unknown_format_is_refused_before_anything_is_read() -> None:
     with pytest.raises(UsageError, match="unknown format 'yaml'"):
         names("a.wav", formats=("yaml",))
