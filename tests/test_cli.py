@@ -167,6 +167,37 @@ def test_a_bug_is_called_a_bug(
 
 
 @pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("x" * 300, "not_found: {name} cannot be used (File name too long)"),
+        ("folder", "not_a_file: {name} cannot be used (Is a directory)"),
+        ("file/below", "not_a_folder: {name} cannot be used (Not a directory)"),
+    ],
+)
+def test_what_the_system_refuses_of_a_name_is_no_bug(
+    capsys: pytest.CaptureFixture[str],
+    command: Callable[[Callable[[], int]], None],
+    tmp_path: Path,
+    name: str,
+    said: str,
+) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    path = tmp_path / name
+    command(lambda: len(path.read_text()))
+    assert main(["test"]) == ExitCode.NOTHING_USABLE
+    assert capsys.readouterr().err == f"voxaffect: error: {path}: {said.format(name=path)}\n"
+
+
+def test_a_file_of_ours_that_is_missing_is_a_bug(
+    capsys: pytest.CaptureFixture[str], command: Callable[[Callable[[], int]], None]
+) -> None:
+    command(lambda: len(Path("gone.bin").read_bytes()))
+    assert main(["test"]) == ExitCode.BUG
+    assert "bug: FileNotFoundError: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
     ("number", "code", "line"),
     [
         (signal.SIGINT, ExitCode.INTERRUPTED, "voxaffect: interrupted\n"),

@@ -7,6 +7,7 @@ codes, signals. Results go to stdout, everything else to stderr.
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import signal
 import sys
@@ -40,6 +41,16 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
 
 BROKEN_PIPE = 141
 """128 + SIGPIPE: the reader of our output has left, as `head` does."""
+
+
+_REFUSALS = {
+    errno.EACCES: "permission",
+    errno.EPERM: "permission",
+    errno.EISDIR: "not_a_file",
+    errno.ENOTDIR: "not_a_folder",
+    errno.ENAMETOOLONG: "not_found",
+}
+"""What the system says of a name and never of a bug: the user's to put right, wherever it comes up."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -205,13 +216,14 @@ def _failed(error: VoxaffectError, debug: bool) -> int:
 
 
 def _failed_unexpectedly(error: Exception, debug: bool) -> int:
-    import errno
-
     if (
         isinstance(error, OSError) and error.errno == errno.ENOSPC
     ):  # nothing but stdout writes without a guard
         _drop_stdout()
         return _failed(ResourceError("disk_full", "no space left for the output"), debug)
+    if isinstance(error, OSError) and error.errno in _REFUSALS and error.filename is not None:
+        code, where = _REFUSALS[error.errno], str(error.filename)
+        return _failed(VoxaffectError(code, f"{where} cannot be used ({error.strerror})", where=where), debug)
     from voxaffect.audio_input import printable
 
     if debug:
