@@ -244,6 +244,17 @@ def test_a_full_disk_behind_stdout_is_said() -> None:
     assert done.stderr == "voxaffect: error: disk_full: no space left for the output\n"
 
 
+@pytest.mark.parametrize("environment", [{"LC_ALL": "C", "PYTHONUTF8": "0"}, {"PYTHONIOENCODING": "latin-1"}])
+def test_a_terminal_that_knows_few_characters_is_no_failure(environment: dict[str, str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "voxaffect", "demo"],
+        env={**os.environ, "PYTHONCOERCECLOCALE": "0", **environment},
+        capture_output=True,
+    )
+    assert (done.returncode, done.stderr) == (ExitCode.OK, b"")
+    assert b"\\u2588" in done.stdout  # the bar, which neither has
+
+
 def test_a_reader_that_left_is_no_failure_to_talk_about() -> None:
     reading, writing = os.pipe()
     os.close(reading)
