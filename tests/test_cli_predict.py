@@ -30,6 +30,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pyte
     bundled = tmp_path_factory.mktemp("bundled")
     write_model(bundled / "level.onnx")
     monkeypatch.setattr(modelfile, "BUNDLED", bundled)
+    monkeypatch.setattr(modelfile, "DEFAULT", "level")
     monkeypatch.delenv(modelfile.FOLDER_VARIABLE, raising=False)
     monkeypatch.chdir(tmp_path)
     return tmp_path
