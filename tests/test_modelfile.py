@@ -238,7 +238,8 @@ def test_a_model_is_found_as_a_file_a_folder_and_a_name(
     assert find_model("another") == other
     assert find_model("mine") == second
     assert find_model("deep") == find_model(own / "deep") == third
-    assert modelfile.list_models() == [other, first, second]
+    write_model(own / "deep" / "hidden.onnx")
+    assert modelfile.list_models() == [other, first, third, second]
 
 
 def test_a_missing_model_says_where_it_was_looked_for(

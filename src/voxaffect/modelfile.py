@@ -220,7 +220,13 @@ def model_folders() -> list[Path]:
 
 def list_models() -> list[Path]:
     """The files of all models that can be had by name, the bundled ones first."""
-    return [path for folder in model_folders() for path in sorted(folder.glob("*.onnx"))]
+    return [
+        path
+        for folder in model_folders()
+        for path in sorted(
+            [*folder.glob("*.onnx"), *(p for p in folder.glob("*/*.onnx") if p.stem == p.parent.name)]
+        )
+    ]
 
 
 def open_session(model: ModelFile, *, device: str = "auto", threads: int = 1) -> InferenceSession:
