@@ -418,8 +418,7 @@ def test_a_full_disk_ends_the_run_without_half_a_file(
     code, _, err = predict(*names, "-o", "out")
     assert code == ExitCode.RESOURCE
     assert line(err) == (
-        "voxaffect: error: out/b.json: disk_full: no space left for the output; "
-        "make room and run again with --resume"
+        "voxaffect: error: out/b.json: disk_full: no space left for the output; make room and run it again"
     )
     assert listed("out") == ["a.json"]
 

@@ -15,7 +15,6 @@ import pytest
 
 import training_corpus
 from voxaffect.errors import ArtefactError, CorpusError, ResourceError, UsageError
-from voxaffect.files import write_text
 from voxaffect.predictions import read_csv
 from voxaffect.recipe import Recipe, read_recipe
 from voxaffect.run import RunFolder
@@ -248,20 +247,6 @@ def test_a_second_process_is_refused_and_a_dead_ones_lock_taken_over(tmp_path: P
     (tmp_path / "lock").write_text(dead.stdout)
     with folder.lock():
         assert (tmp_path / "lock").read_text() == str(os.getpid())
-
-
-def test_a_full_disk_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    file = tmp_path / "a.txt"
-    write_text(file, "old")
-
-    def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(ResourceError, match="No space left on device"):
-        write_text(file, "new")
-    assert file.read_text() == "old"
-    assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
 
 
 def test_a_diverging_loss_stops_and_names_the_batch(corpus: Path, tmp_path: Path) -> None:
