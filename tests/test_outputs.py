@@ -32,6 +32,7 @@ def test_names_that_meet_keep_their_extension_or_get_a_number() -> None:
         "call.wav-2.json",
         "call.wav-3.json",
     ]
+    assert names("\u00e9.wav", "e\u0301.wav") == ["\u00e9.wav.json", "e\u0301.wav-2.json"]  # é in two ways
     assert names("errors.wav", formats=("jsonl",)) == ["errors.wav.jsonl"]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -94,7 +95,8 @@ def refuse_existing(outputs: Outputs) -> None:
 
 
 def _key(name: Path) -> str:
-    return os.fspath(name).casefold()  # many file systems do not tell capitals apart
+    """The same for names that a file system may take for one: many know neither capitals nor how é is put together."""
+    return unicodedata.normalize("NFC", os.fspath(name)).casefold()
 
 
 def _fitting(name: Path) -> Path:
