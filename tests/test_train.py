@@ -249,6 +249,20 @@ def test_a_second_process_is_refused_and_a_dead_ones_lock_taken_over(tmp_path: P
         assert (tmp_path / "lock").read_text() == str(os.getpid())
 
 
+def test_what_a_killed_process_had_half_written_is_no_run_and_is_removed(
+    corpus: Path, tmp_path: Path
+) -> None:
+    folder = RunFolder(tmp_path)
+    (tmp_path / ".voxaffect-01.part").write_text("{")  # killed while it wrote recipe.json, the first of all
+    folder.start(tiny(corpus), resume=True)
+    part = folder.part(1, "group1")
+    part.mkdir(parents=True)
+    (part / ".voxaffect-02.part").write_text("half a checkpoint")
+    with folder.lock():
+        assert sorted(path.name for path in tmp_path.rglob("*.part")) == []
+    assert (tmp_path / "recipe.json").is_file()
+
+
 def test_a_diverging_loss_stops_and_names_the_batch(corpus: Path, tmp_path: Path) -> None:
     recipe = tiny(corpus, "training.learning_rate=nan", "training.batch_size=1")
     with pytest.raises(

@@ -13,6 +13,8 @@ from typing import IO, Any
 
 from voxaffect.errors import ResourceError
 
+HALF_WRITTEN = ".part"
+"""How the name of a file ends while it is being written; it begins with a dot."""
 _FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
 """What a system says that has no room left, on the disk or for this user."""
 
@@ -48,7 +50,7 @@ def atomic_file(path: str | os.PathLike[str], *, text: bool = False) -> Iterator
     Raises ResourceError `disk_full` or `cannot_write`.
     """
     path = Path(path)
-    temporary = path.parent / f".voxaffect-{secrets.token_hex(8)}.part"  # not longer for a long name
+    temporary = path.parent / f".voxaffect-{secrets.token_hex(8)}{HALF_WRITTEN}"  # not longer for a long name
     try:
         with temporary.open("x", encoding="utf-8", newline="") if text else temporary.open("xb") as file:
             yield file
