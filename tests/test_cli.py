@@ -222,11 +222,15 @@ def test_signals_have_their_exit_codes(
     assert signal.getsignal(signal.SIGTERM) is before
 
 
+@pytest.mark.parametrize(
+    "error",
+    [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9")],
+)
 def test_memory_that_ran_out_is_said(
-    capsys: pytest.CaptureFixture[str], command: Callable[[Callable[[], int]], None]
+    capsys: pytest.CaptureFixture[str], command: Callable[[Callable[[], int]], None], error: Exception
 ) -> None:
     def work() -> int:
-        raise MemoryError
+        raise error
 
     command(work)
     assert main(["test"]) == ExitCode.RESOURCE

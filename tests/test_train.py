@@ -263,6 +263,20 @@ def test_what_a_killed_process_had_half_written_is_no_run_and_is_removed(
     assert (tmp_path / "recipe.json").is_file()
 
 
+def test_memory_that_runs_out_in_a_step_is_said_with_a_smaller_batch(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from voxaffect.objective import Objective
+
+    monkeypatch.setattr(Objective, "__call__", lambda *_: torch.empty(2**50))  # a real refusal of torch's
+    with pytest.raises(ResourceError) as caught:
+        trained(tiny(corpus), tmp_path / "run")
+    assert str(caught.value) == (
+        f"out_of_memory: no room for a batch of 4 in epoch 1: {2**52} bytes more were asked for; "
+        "try --set training.batch_size=2"
+    )
+
+
 def test_a_diverging_loss_stops_and_names_the_batch(corpus: Path, tmp_path: Path) -> None:
     recipe = tiny(corpus, "training.learning_rate=nan", "training.batch_size=1")
     with pytest.raises(

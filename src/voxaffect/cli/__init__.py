@@ -76,8 +76,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         _drop_stdout()
         return BROKEN_PIPE
-    except MemoryError:
-        return _failed(ResourceError("out_of_memory", "memory ran out", hint="use fewer --jobs"), debug)
     except Exception as error:
         return _failed_unexpectedly(error, debug)
 
@@ -221,6 +219,8 @@ def _failed_unexpectedly(error: Exception, debug: bool) -> int:
     ):  # nothing but stdout writes without a guard
         _drop_stdout()
         return _failed(ResourceError("disk_full", "no space left for the output"), debug)
+    if isinstance(error, MemoryError) or "can't allocate memory" in str(error):  # so says torch, on the CPU
+        return _failed(ResourceError("out_of_memory", "memory ran out", hint="use fewer --jobs"), debug)
     if isinstance(error, OSError) and error.errno in _REFUSALS and error.filename is not None:
         code, where = _REFUSALS[error.errno], str(error.filename)
         return _failed(VoxaffectError(code, f"{where} cannot be used ({error.strerror})", where=where), debug)
