@@ -283,6 +283,22 @@ def test_cuda_without_a_device_is_refused(corpus: Path, tmp_path: Path) -> None:
         train(tiny(corpus), tmp_path / "run", device="cuda")
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"jobs": 0}, "bad_value: jobs is 0; expected at least 1"),
+        ({"device": "gpu"}, "bad_value: device is 'gpu'; expected auto, cpu or cuda"),
+    ],
+)
+def test_a_machine_that_cannot_be_is_refused_before_a_folder_is_made(
+    corpus: Path, tmp_path: Path, options: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(UsageError) as caught:
+        train(tiny(corpus), tmp_path / "run", **options)
+    assert str(caught.value) == said
+    assert not (tmp_path / "run").exists()
+
+
 def test_training_without_torch_says_what_to_install(
     corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -262,10 +262,12 @@ def check_machine(machine: Machine) -> str:
     """The device itself; this process is made fit for forking where there are several jobs.
 
     Raises:
-        UsageError: `no_gpu`, or `bad_value` for several jobs on one.
+        UsageError: `no_gpu`, or `bad_value` for another device, for no jobs, and for several on a GPU.
     """
     import torch
 
+    if machine.jobs < 1:
+        raise UsageError("bad_value", f"jobs is {machine.jobs}; expected at least 1")
     device = _device(machine.device)
     if machine.jobs > 1:
         if device != "cpu":
@@ -282,6 +284,8 @@ def _device(wanted: str) -> str:
         return "cuda" if torch.cuda.is_available() else "cpu"
     if wanted.startswith("cuda") and not torch.cuda.is_available():
         raise UsageError("no_gpu", "no CUDA device", hint="use --device cpu")
+    if wanted != "cpu" and not wanted.startswith("cuda"):
+        raise UsageError("bad_value", f"device is {wanted!r}; expected auto, cpu or cuda")
     return wanted
 
 
