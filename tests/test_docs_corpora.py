@@ -65,7 +65,7 @@ def test_every_code_of_fetching_is_explained() -> None:
     )
     codes = set(re.findall(r'(?:Error|refused)\(\s*"([a-z]+(?:_[a-z]+)*)"\s*,', source))
     codes |= set(re.findall(r'_unsafe\(|"(archive_\w+)"', source)) - {""}
-    assert {"licence_not_accepted", "wrong_checksum", "archive_unsafe", "disk"} <= codes
+    assert {"licence_not_accepted", "wrong_checksum", "archive_unsafe", "disk_full"} <= codes
     assert sorted(code for code in codes if f"`{code}`" not in TEXT) == []
 
 

@@ -23,7 +23,8 @@ from functools import partial
 from pathlib import Path
 from typing import IO
 
-from voxaffect.errors import CorpusError, ResourceError
+from voxaffect.errors import CorpusError
+from voxaffect.files import cannot_write
 
 KINDS = {
     b"PK\x03\x04": "zip",
@@ -104,7 +105,7 @@ def extract(
 
     Raises:
         CorpusError: `archive_unknown`, `archive_damaged`, `archive_unsafe`, `archive_too_large`.
-        ResourceError: `disk`.
+        ResourceError: `disk_full`, `cannot_write`.
     """
     source = _Source(archive, archive.stat().st_size, limits or Limits())
     with archive.open("rb") as file:
@@ -233,9 +234,7 @@ def _write(
             if progress:
                 progress(n_entries, total)
     except OSError as error:
-        raise ResourceError(
-            "disk", f"cannot unpack {source.path.name}: {error.strerror or error}", where=str(folder)
-        ) from error
+        raise cannot_write(error, folder) from error
     return n_files
 
 

@@ -22,6 +22,7 @@ from voxaffect import __version__, corpora
 from voxaffect.corpora.archive import HEAD_BYTES, Limits, extract, kind
 from voxaffect.corpora.info import CorpusInfo, Download
 from voxaffect.errors import CorpusError, ResourceError, UsageError
+from voxaffect.files import cannot_write
 
 OFFLINE_VARIABLE = "VOXAFFECT_OFFLINE"
 """Forbids the network where it is set to anything but 0."""
@@ -54,7 +55,7 @@ def fetch(
         UsageError: `unknown_corpus`, `not_fetched`, `licence_not_accepted`, `offline`, `output_exists`.
         CorpusError: `download_failed`, `download_incomplete`, `not_an_archive`, `wrong_size`,
             `wrong_checksum`, and what `voxaffect.corpora.archive.extract` finds.
-        ResourceError: `disk`, `disk_full`.
+        ResourceError: `disk_full`, `cannot_write`.
     """
     info = corpora.get(name).INFO
     target = Path(folder) / info.name
@@ -73,7 +74,7 @@ def fetch(
         unpacked.rename(target)
         shutil.rmtree(part, ignore_errors=True)
     except OSError as error:
-        raise _unwritable(part, error) from error
+        raise cannot_write(error, part) from error
     finally:
         shutil.rmtree(unpacked, ignore_errors=True)
         if part.is_dir() and not any(part.iterdir()):
@@ -186,7 +187,7 @@ def _append(
     try:
         file = path.open("ab" if begins else "wb")
     except OSError as error:
-        raise _unwritable(path, error) from error
+        raise cannot_write(error, path) from error
     with file:
         while block:
             done += len(block)
@@ -201,7 +202,7 @@ def _append(
             try:
                 file.write(block)
             except OSError as error:
-                raise _unwritable(path, error) from error
+                raise cannot_write(error, path) from error
             report("download", done, item.size)
             block = answer.read(_BLOCK)
 
@@ -275,10 +276,6 @@ def _need_room(item: Download, path: Path) -> None:
             f"{item.filename} needs {missing} bytes more; {free} are free",
             where=str(path.parent),
         )
-
-
-def _unwritable(path: Path, error: OSError) -> ResourceError:
-    return ResourceError("disk", f"cannot write {path}: {error.strerror or error}", where=str(path))
 
 
 def _failed(item: Download, info: CorpusInfo, path: Path, error: Exception) -> CorpusError:
