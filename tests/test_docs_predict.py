@@ -15,12 +15,14 @@ from voxaffect.result import REASONS, SEGMENT_FIELDS, SOURCE_FIELDS, SUMMARY_FIE
 ROOT = Path(__file__).resolve().parents[1]
 TEXT = (ROOT / "docs" / "predict.md").read_text(encoding="utf-8")
 MODULES = [
+    "files",
     "audio",
     "audio_input",
     "decoders",
     "wav",
     "ffmpeg",
     "mp4",
+    "truncation",
     "listening",
     "recogniser",
     "predictor",

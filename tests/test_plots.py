@@ -12,7 +12,7 @@ import pytest
 
 from voxaffect import plots
 from voxaffect.calibration import reliability
-from voxaffect.errors import UsageError
+from voxaffect.errors import ResourceError, UsageError
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -93,6 +93,9 @@ def test_what_cannot_be_drawn_is_refused(tmp_path: Path) -> None:
         plots.reliability_figure([], 0.0)
     with pytest.raises(UsageError, match=r"cannot write a picture as '.bmp'; expected one of"):
         plots.save(plots.confusion_figure([("", np.eye(2))], ["a", "b"]), tmp_path / "a.bmp")
+    for name in ("a.png", "a.svg"):
+        with pytest.raises(ResourceError, match=r"cannot_write: the output cannot be written \(No such file"):
+            plots.save(plots.confusion_figure([("", np.eye(2))], ["a", "b"]), tmp_path / "gone" / name)
 
 
 def test_without_matplotlib_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

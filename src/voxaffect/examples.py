@@ -1,21 +1,23 @@
 """From a table of utterances to what a model trains on and is judged on: features, copies, encoder states.
 
 Everything that does not change between epochs and folds is computed once: audio, features, altered copies, and
-the states of a frozen speech encoder (kept on disk by content, see `voxaffect.cache`).
+the states of a frozen speech encoder (kept on disk by content, see `voxaffect.cache`). Of a corpus that holds
+features in place of recordings, segments are read from its file whenever they are needed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
+from voxaffect import corpora
 from voxaffect.augmentation import altered_copy, mask_features
 from voxaffect.cache import ArrayCache, content_key
 from voxaffect.errors import CorpusError, UsageError
-from voxaffect.features import HOP_LENGTH, INPUTS, SAMPLE_RATE, FeatureOptions, extract, segments
+from voxaffect.features import HOP_LENGTH, INPUTS, PUBLISHED, SAMPLE_RATE, FeatureOptions, extract, segments
 from voxaffect.recipe import AugmentationOptions
 from voxaffect.table import Utterance, UtteranceTable
 
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
 
 Item = dict[str, np.ndarray]
 """Named feature arrays, time first, and `n_samples`; `speech_states` (T', L, D) float16 if the encoder is frozen."""
+
+UNLABELLED = -100
+"""The class number of an utterance whose label is none of the model's: a teacher may speak of it, truth does not."""
 
 MAX_SECONDS = 60.0
 """Longer utterances are refused in training: they are more likely a wrong index than an utterance."""
@@ -50,13 +55,14 @@ class ExampleStore:
     seed: int = 0
     pooled: dict[object, Any] = field(default_factory=dict)
     """What parts derive from all utterances alike, kept for the next part."""
-    _judged: dict[int, list[Item]] = field(default_factory=dict)
-    _trained: dict[int, list[list[Item]]] = field(default_factory=dict)
+    _judged: dict[int, Sequence[Item]] = field(default_factory=dict)
+    _trained: dict[int, list[Sequence[Item]]] = field(default_factory=dict)
 
     @property
     def targets(self) -> np.ndarray:
-        """(N,) int64 class numbers."""
-        return np.array([self.labels.index(u.label) for u in self.table], dtype=np.int64)
+        """(N,) int64 class numbers, UNLABELLED where the label is none of `labels`."""
+        number = {label: k for k, label in enumerate(self.labels)}
+        return np.array([number.get(u.label, UNLABELLED) for u in self.table], dtype=np.int64)
 
     @property
     def _cropped(self) -> bool:
@@ -66,6 +72,11 @@ class ExampleStore:
     def prepare(self, progress: Callable[[Sequence[int]], Iterable[int]] = iter) -> None:
         """Compute everything for all utterances; `progress` wraps the loop over positions."""
         for index in progress(range(len(self.table))):
+            stored = corpora.stored_segments(self.table[index])
+            if stored is not None:
+                self._judged[index] = kept = self._stored(self.table[index], stored)
+                self._trained[index] = [kept]
+                continue
             waveform = read_utterance(self.table[index])
             self._judged[index] = judged = self._segments(waveform)
             self._trained[index] = [self._training_items(waveform, None if self._cropped else judged)]
@@ -81,7 +92,7 @@ class ExampleStore:
         """
         return replace(self, inputs=inputs, frozen=frozen)
 
-    def judged(self, index: int) -> list[Item]:
+    def judged(self, index: int) -> Sequence[Item]:
         """The segments that dev and test answers of utterance `index` are made of, as in prediction."""
         return [self._wanted(item) for item in self._judged[index]]
 
@@ -103,7 +114,25 @@ class ExampleStore:
         """What the teacher makes of utterance `index` and its copies: (T', D) float32 each, uncropped."""
         return [copy[0]["teacher"].astype(np.float32) for copy in self._trained[index]]
 
-    def _training_items(self, waveform: np.ndarray, segments: list[Item] | None = None) -> list[Item]:
+    def _stored(self, utterance: Utterance, stored: Sequence[Mapping[str, np.ndarray]]) -> Sequence[Item]:
+        """The segments that a corpus holds in place of a recording; refused where the recipe needs more than that."""
+        available = [name for name in stored[0] if name != "n_samples"]
+        missing = [name for name in self._feature_inputs() if name not in available]
+        wanted = (
+            ('[features] preset = "published"', self.options != PUBLISHED),
+            ("[augmentation] copies = 0", self.augmentation.copies > 0),
+            ("no [distillation]", self.teacher is not None),
+            (f"a model that takes {available}, not {missing}", bool(missing)),
+        )
+        if needs := [text for text, wrong in wanted if wrong]:
+            raise UsageError(
+                "stored_features",
+                f"{utterance.corpus!r} holds the published features, not recordings; it needs {' and '.join(needs)}",
+            )
+        states = [self._with_states(dict(item)) for item in stored] if self.frozen is not None else ()
+        return _StoredItems(stored, self.inputs, [item["speech_states"] for item in states])
+
+    def _training_items(self, waveform: np.ndarray, segments: Sequence[Item] | None = None) -> Sequence[Item]:
         """What training draws from: whole utterances where it crops, else `segments` (computed if not given)."""
         items = self._whole(waveform) if self._cropped else segments or self._segments(waveform)
         if self.teacher is None:
@@ -159,6 +188,31 @@ class ExampleStore:
         states = self.cache.get(key, lambda: encoder.numpy_states(item))
         kept = {name: value for name, value in item.items() if name in self.inputs or name == "n_samples"}
         return {**kept, "speech_states": states}
+
+
+class _StoredItems(Sequence[Item]):
+    """Segments that stay in their corpus' file, with the states of a frozen encoder where there is one."""
+
+    def __init__(
+        self,
+        stored: Sequence[Mapping[str, np.ndarray]],
+        inputs: tuple[str, ...],
+        states: Sequence[np.ndarray],
+    ) -> None:
+        self._stored, self._kept, self._states = stored, (*inputs, "n_samples"), states
+
+    def __len__(self) -> int:
+        return len(self._stored)
+
+    @overload
+    def __getitem__(self, index: int) -> Item: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Item]: ...
+    def __getitem__(self, index: int | slice) -> Any:
+        if isinstance(index, slice):
+            return [self[i] for i in range(len(self))[index]]
+        item = {name: values for name, values in self._stored[index].items() if name in self._kept}
+        return {**item, "speech_states": self._states[index]} if self._states else item
 
 
 def crop(item: Item, window: float, rng: np.random.Generator) -> Item:

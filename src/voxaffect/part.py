@@ -53,14 +53,17 @@ def train_part(
     started = time.monotonic()
     place = place_of(folder, part)
     place.mkdir(parents=True, exist_ok=True)
-    train_rows, dev_rows, test_rows = map(list, part.fold.rows(store.table))
+    labelled = store.table.where(lambda u: u.label in store.labels)  # they stand first
+    train_rows, dev_rows, test_rows = map(list, part.fold.rows(labelled))
+    unlabelled = range(len(labelled), len(store.table))
+    heard = train_rows + [row for row in unlabelled if store.table[row].speaker in part.fold.train]
     if recipe.model_kind == "probe":
         model, report, dev_rows, dev_log_probs, history = _fit_probe(
             recipe, part, store, train_rows, dev_rows
         )
     else:
         model, report, dev_log_probs, history = _fit_gradient(
-            recipe, part, store, encoders, train_rows, dev_rows, place, device, progress
+            recipe, part, store, encoders, heard, dev_rows, place, device, progress
         )
     from voxaffect.fit import log_probabilities
 
@@ -69,7 +72,7 @@ def train_part(
         log_probs = log_probabilities(model, store, test_rows, device)
         write_csv(_predictions(store, test_rows, log_probs, part), place / "predictions.csv")
     _write_history(place, part, history)
-    report |= {"seconds": round(time.monotonic() - started, 1), "train_utterances": len(train_rows)}
+    report |= {"seconds": round(time.monotonic() - started, 1), "train_utterances": len(heard)}
     write_json(place / "done.json", report)
     progress(epochs_of(recipe) - len(history), part.name)  # an early stop counts as done
     (place / "checkpoint.pt").unlink(missing_ok=True)

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from voxaffect.calibration import ReliabilityBin
 from voxaffect.errors import UsageError, missing_extra
+from voxaffect.files import atomic_file
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -202,7 +203,10 @@ def png(figure: Figure) -> bytes:
 
 
 def save(figure: Figure, path: str | os.PathLike[str]) -> None:
-    """Write the figure as PNG, PDF or SVG, by the name's ending. Raises UsageError for another ending."""
+    """Write the figure as PNG, PDF or SVG, by the name's ending.
+
+    Raises UsageError `plot_format` for another ending, ResourceError `disk_full` or `cannot_write`.
+    """
     ending = Path(path).suffix.lower()
     if ending not in FORMATS:
         raise UsageError(
@@ -210,10 +214,11 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> None:
             f"cannot write a picture as {ending!r}; expected one of {list(FORMATS)}",
             where=os.fspath(path),
         )
-    if ending == ".png":
-        Path(path).write_bytes(png(figure))
-    else:
-        figure.savefig(path)
+    with atomic_file(path) as file:
+        if ending == ".png":
+            file.write(png(figure))
+        else:
+            figure.savefig(file, format=ending[1:])
 
 
 def _figure(width: float, height: float) -> Figure:
