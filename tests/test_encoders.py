@@ -322,7 +322,7 @@ def test_alexnet_loads_torchvision_state_dicts(tmp_path: Path) -> None:
 
 
 def test_missing_and_damaged_alexnet_weights_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ArtefactError, match=r"looked in .*alexnet.pth: no AlexNet weights there"):
+    with pytest.raises(ArtefactError, match=r"looked in .*alexnet.pth: no weights file .*alexnet.pth'"):
         AlexNet(AlexNetOptions(weights=str(tmp_path / "alexnet.pth")))
     (tmp_path / "alexnet.pth").write_bytes(b"not weights")
     with pytest.raises(ArtefactError, match=r"model_damaged: .*alexnet.pth is no AlexNet state dict"):

@@ -7,7 +7,6 @@ used.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -16,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from voxaffect.checkpoints import find_file
 from voxaffect.encoders import Inputs
 from voxaffect.encoders.image import SpectrogramImage
 from voxaffect.encoders.masking import divide_down, divide_up, exists, length_after, positions
@@ -29,8 +29,8 @@ MIN_FRAMES = 63
 
 @dataclass(frozen=True)
 class AlexNetOptions:
-    """`resolution` "256x384" (published) or "native"; `image` as in the ViT; `weights` a torchvision state
-    dict.
+    """`resolution` "256x384" (published) or "native"; `image` as in the ViT; `weights` a torchvision state dict, or
+    the name of one that can be downloaded.
     """
 
     resolution: Literal["256x384", "native"] = "256x384"
@@ -104,19 +104,13 @@ class AlexNet(nn.Module):
         """Return the flattened features (B, 9216), time outermost."""
         return states.flatten(1)
 
-    def load_imagenet(self, path: str | os.PathLike[str]) -> None:
-        """Load the features of a torchvision AlexNet state dict (.pth or .safetensors).
+    def load_imagenet(self, name: str) -> None:
+        """Load the features of a torchvision AlexNet state dict: a .pth or .safetensors file, or a name of one.
 
         Raises:
             ArtefactError: no such file (`model_missing`), or not AlexNet's state dict (`model_damaged`).
         """
-        file = Path(path)
-        if not file.is_file():
-            raise ArtefactError(
-                "model_missing",
-                f"looked in {file}: no AlexNet weights there",
-                hint=f"on a connected machine: voxaffect models download {file.stem} -o DIR",
-            )
+        file = find_file(name, cache=Path(torch.hub.get_dir()) / "checkpoints")
         try:
             if file.suffix == ".safetensors":
                 from safetensors.torch import load_file

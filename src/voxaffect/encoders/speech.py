@@ -10,7 +10,6 @@ every item alone without padding.
 from __future__ import annotations
 
 import copy
-import hashlib
 import json
 import warnings
 from collections.abc import Mapping
@@ -26,7 +25,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from voxaffect.encoders import Inputs
-from voxaffect.encoders.checkpoint import build_encoder, load_encoder
+from voxaffect.encoders.checkpoint import build_encoder, load_encoder, weights_digest
 from voxaffect.encoders.masking import (
     HOP_LENGTH,
     clear,
@@ -165,11 +164,7 @@ class SpeechEncoder(nn.Module):
         """
         if self._shared:
             return self._shared[0].digest
-        total = hashlib.sha256()
-        for name, value in sorted(self.encoder.state_dict().items()):
-            total.update(f"{name}{tuple(value.shape)}".encode())
-            total.update(value.detach().float().cpu().contiguous().numpy().tobytes())
-        return total.hexdigest()
+        return weights_digest(self.encoder)
 
     @property
     def states_key(self) -> str:

@@ -9,9 +9,7 @@ Transformers See Better", NeurIPS 2021.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -19,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from voxaffect.encoders import Inputs
-from voxaffect.encoders.checkpoint import quiet_transformers
+from voxaffect.encoders.checkpoint import load_vit
 from voxaffect.encoders.image import N_BINS, SpectrogramImage
 from voxaffect.encoders.masking import divide_up, exists, is_tracing, masked_mean, sample_points, split_heads
 from voxaffect.errors import ArtefactError, UsageError
@@ -34,8 +32,8 @@ class VitOptions:
 
     `patch` is (bins, frames); `resolution` "native" or "224"; `pooling` "mean" or "cls" (adds the class
     token); `stem` "patch" (one linear patch embedding) or "conv" (three strided convolutions, for training
-    from random weights); `image` "native" or "published"; `weights` an ImageNet checkpoint folder to start
-    from.
+    from random weights); `image` "native" or "published"; `weights` an ImageNet checkpoint to start from, a
+    folder or hub name.
     """
 
     patch: tuple[int, int] = (20, 20)
@@ -153,16 +151,17 @@ class VisionTransformer(nn.Module):
         return low + (high - low) * weight[:, :, None, None]
 
     @torch.no_grad()
-    def load_imagenet(self, path: str | os.PathLike[str]) -> None:
-        """Load a ViT checkpoint folder (the layout of google/vit-base-patch16-224) into this transformer.
+    def load_imagenet(self, name: str) -> None:
+        """Load a ViT checkpoint, a folder or hub name such as google/vit-base-patch16-224, into this transformer.
 
         Patch kernels are resampled bilinearly and the position grid is interpolated where the sizes differ.
         The kernel is scaled by the ratio of areas, so that a flat patch gives the same embedding.
 
         Raises:
             ArtefactError: no checkpoint there (`model_missing`), or one of another shape (`model_mismatch`).
+            UsageError: `unknown_encoder` if it is a model of another type.
         """
-        source = _load_vit(path)
+        source = load_vit(name)
         options, config = self.options, source.config
         wanted = (options.dim, options.depth, options.heads, int(options.dim * options.mlp_ratio))
         given = (
@@ -174,7 +173,7 @@ class VisionTransformer(nn.Module):
         if given != wanted or not isinstance(self.stem, PatchStem):
             raise ArtefactError(
                 "model_mismatch",
-                f"{path} holds (dim, depth, heads, mlp) {given} with a patch stem; "
+                f"{name} holds (dim, depth, heads, mlp) {given} with a patch stem; "
                 f"the options ask for {wanted} with a {options.stem} stem",
             )
         state = source.state_dict()
@@ -287,21 +286,3 @@ def _time_padding(options: VitOptions) -> int:
     not cost a column of patches. A resized image needs none.
     """
     return 0 if options.resolution == "224" else options.patch[1] - 2
-
-
-def _load_vit(path: str | os.PathLike[str]) -> Any:
-    folder = Path(path)
-    if not (folder / "config.json").is_file():
-        raise ArtefactError(
-            "model_missing",
-            f"looked in {folder}: no vision transformer checkpoint there",
-            hint=f"on a connected machine: voxaffect models download {folder.name} -o DIR",
-        )
-    from transformers import ViTModel
-
-    try:
-        with quiet_transformers():
-            return ViTModel.from_pretrained(folder, add_pooling_layer=False, local_files_only=True).eval()
-    except (OSError, ValueError, RuntimeError) as error:
-        reason = str(error).split("\n")[0]
-        raise ArtefactError("model_damaged", f"{folder} cannot be read: {reason}") from error
