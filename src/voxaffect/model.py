@@ -27,10 +27,18 @@ from voxaffect.encoders.vit import VisionTransformer, VitOptions
 from voxaffect.encoders.waveform import WaveformEncoder, WaveformOptions
 from voxaffect.errors import ArtefactError
 from voxaffect.files import write_bytes
-from voxaffect.model_options import ModelOptions, SpectrogramOptions, SpeechBranchOptions, camser, small
+from voxaffect.model_options import (
+    PRESETS,
+    ModelOptions,
+    SpectrogramOptions,
+    SpeechBranchOptions,
+    camser_alexnet,
+    camser_vit,
+    small,
+)
 from voxaffect.wiring import PUBLISHED_FRAMES, NativeWiring, PublishedWiring, pools_itself
 
-__all__ = ["CoAttention", "ModelOptions", "as_batch", "camser", "small"]
+__all__ = ["PRESETS", "CoAttention", "ModelOptions", "as_batch", "camser_alexnet", "camser_vit", "small"]
 
 SCHEMA = "voxaffect.weights/1"
 

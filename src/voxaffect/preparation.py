@@ -124,9 +124,10 @@ def model_options(recipe: Recipe) -> ModelOptions:
     """The options of the recipe's co-attention model.
 
     Raises:
-        UsageError: `unknown_model` if it is of another kind, and what `ModelOptions.from_dict` finds.
+        UsageError: `unknown_model` if it is of another kind, what `ModelOptions.from_dict` finds, `bad_value` if its
+            wiring does not go with the recipe's features.
     """
-    from voxaffect.model import ModelOptions
+    from voxaffect.model_options import ModelOptions, check_features
 
     table = located(recipe)
     table.pop("kind", None)
@@ -135,7 +136,13 @@ def model_options(recipe: Recipe) -> ModelOptions:
             "unknown_model",
             f"unknown model kind {recipe.model_kind!r}; expected one of ['coattention', 'probe']",
         )
-    return ModelOptions.from_dict({**table, "n_classes": len(recipe.data.labels)})
+    features = FeatureOptions.from_dict(recipe.features)
+    options = ModelOptions.from_dict(
+        {**table, "n_classes": len(recipe.data.labels)},
+        wiring="published" if features.preset == "published" else "native",
+    )
+    check_features(options, features)
+    return options
 
 
 def build_model(recipe: Recipe, encoders: Encoders) -> CoAttention:
@@ -149,18 +156,19 @@ def build_model(recipe: Recipe, encoders: Encoders) -> CoAttention:
 
 
 def located(recipe: Recipe) -> dict[str, Any]:
-    """The [model] table with the checkpoint's folder, where it is one, taken from the recipe's folder."""
+    """The [model] table with checkpoints that are files or folders taken from the recipe's folder."""
     table = dict(recipe.model)
-    speech = table.get("speech")
-    if isinstance(speech, Mapping) and "checkpoint" in speech:
-        table["speech"] = {**speech, "checkpoint": local_checkpoint(recipe, speech["checkpoint"])}
+    for branch, key in (("spectrogram", "weights"), ("speech", "checkpoint")):
+        settings = table.get(branch)
+        if isinstance(settings, Mapping) and isinstance(settings.get(key), str):
+            table[branch] = {**settings, key: local_checkpoint(recipe, settings[key])}
     return table
 
 
 def local_checkpoint(recipe: Recipe, checkpoint: str) -> str:
-    """`checkpoint` as a folder beside the recipe if there is one, else as the hub name that it is."""
-    folder = recipe.resolve(checkpoint)
-    return str(folder) if folder.is_dir() else checkpoint
+    """`checkpoint` as a file or folder beside the recipe if there is one, else as the name that it is."""
+    place = recipe.resolve(checkpoint)
+    return str(place) if place.exists() else checkpoint
 
 
 def _model_inputs(recipe: Recipe, encoders: Encoders) -> tuple[tuple[str, ...], SpeechOptions | None]:
