@@ -189,6 +189,12 @@ def test_a_branch_without_a_table_is_as_off_as_a_false_one() -> None:
         ({"preset": "camser-vit", "mfcc": {"size": 4}}, r"unknown key 'size' in \[model.mfcc\]"),
         ({"preset": "camser-vit", "wiring": "star"}, r"wiring 'star'; expected one of"),
         (dict.fromkeys(BRANCHES, False) | {"preset": "camser-vit"}, "all branches are off"),
+        ({"preset": "small", "mfcc": {"frozen": True}}, r"unknown key 'frozen' in \[model.mfcc\]"),
+        ({"preset": "small", "spectrogram": {"frozen": True}}, "vit frozen = true needs weights"),
+        (
+            {"preset": "camser-alexnet", "spectrogram": {"frozen": True, "weights": False}},
+            "alexnet frozen = true needs weights: random ones would stay random",
+        ),
     ],
 )
 def test_wrong_changes_are_refused(table: dict[str, Any], message: str) -> None:
