@@ -2,8 +2,8 @@
 
     python benchmarks/features.py [--clips 8] [--repeats 20] [--json]
 
-Milliseconds are over clips and repeats; a ratio is the median of librosa's time over ours, clip by clip, both
-timed in turn so that a busy machine slows both.
+Milliseconds are CPU time, over clips and repeats; a ratio is the median of librosa's time over ours, clip by
+clip, both timed in turn so that a busy machine slows both.
 """
 
 from __future__ import annotations
@@ -74,9 +74,9 @@ def measure(n_clips: int, repeats: int) -> dict[str, dict[str, float]]:
     for _ in range(repeats):
         for clip in clips:
             for name, work in WORKS.items():
-                start = time.perf_counter()
+                start = time.process_time()
                 work(clip)
-                seconds[name].append(time.perf_counter() - start)
+                seconds[name].append(time.process_time() - start)
     base = np.array(seconds["librosa"])
     return {
         name: {

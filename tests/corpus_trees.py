@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,6 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
+
+from audio_files import with_ffmpeg
+from iemocap_tree import speaker_layout
 
 
 @dataclass(frozen=True)
@@ -26,7 +30,18 @@ def write_audio(path: Path, *, seconds: float = 0.05, sample_rate: int = 16_000,
     path.parent.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(zlib.crc32(path.name.encode()))
     samples = rng.uniform(-0.1, 0.1, (round(seconds * sample_rate), channels))
-    soundfile.write(path, samples, sample_rate)
+    known = path.suffix[1:].upper() in soundfile.available_formats()
+    soundfile.write(path, samples, sample_rate, format=None if known else "WAV")
+    return path
+
+
+def write_video(path: Path, *, seconds: float = 0.1, sample_rate: int = 16_000) -> Path:
+    """Black pictures with noise that depends on the file's name alone, as AVI or MP4 by that name."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(zlib.crc32(path.name.encode()))
+    samples = rng.uniform(-0.1, 0.1, round(seconds * sample_rate)).astype(np.float32)
+    muxer, encoder = ("avi", "pcm_s16le") if path.suffix == ".avi" else ("mp4", "aac")
+    path.write_bytes(with_ffmpeg(muxer, encoder, sample_rate, samples, video=True))
     return path
 
 
@@ -115,10 +130,50 @@ def folder(root: Path) -> Tree:
     return Tree(root, 3, tuple(f"folder-{root.name}/{s}" for s in ("ann", "bob")), ("angry", "sad"))
 
 
+# --- corpora of the study
+
+
+def iemocap_pickle(root: Path) -> Tree:
+    rng = np.random.default_rng(0)
+    layout = {
+        speaker: speaker_layout([(label, rng.uniform(-0.1, 0.1, n)) for label, n in utterances])
+        for speaker, utterances in {"5F": ((0, 800), (2, 48_000)), "1M": ((3, 1600),)}.items()
+    }
+    root.mkdir(parents=True, exist_ok=True)
+    (root / "IEMOCAP.pkl").write_bytes(pickle.dumps(layout))
+    speakers = ("iemocap-pickle/Ses01M", "iemocap-pickle/Ses05F")
+    return Tree(root, 3, speakers, ("angry", "happy", "neutral"))
+
+
+def enterface(root: Path) -> Tree:
+    database = root / "enterface database"
+    for folder, name in (
+        ("subject 1/anger/sentence 1", "s1_an_1"),
+        ("subject 1/happiness/sentence 5", "s1_ha_5"),
+        ("subject 3/surprise/sentence 2", "s_3_su_2"),
+        ("subject 6/fear", "s6_fe"),
+        ("subject 23/sadness", "s23_sa_4"),
+    ):
+        write_video(database / folder / f"{name}.avi")
+    (database / "subject 1" / "Thumbs.db").write_bytes(b"")
+    speakers = ("enterface/01", "enterface/03", "enterface/23")
+    return Tree(root, 4, speakers, ("angry", "happy", "sad", "surprised"))
+
+
+def afew(root: Path) -> Tree:
+    for name in ("Train/Angry/000046280", "Train/Surprise/000046360", "Val/Neutral/003017040"):
+        write_video(root / f"{name}.avi")
+    write_video(root / "Test" / "010005080.avi")
+    return Tree(root, 3, ("afew/unknown-train", "afew/unknown-val"), ("angry", "neutral", "surprised"))
+
+
 BUILDERS: dict[str, Callable[[Path], Tree]] = {
+    "afew": afew,
     "emodb": emodb,
+    "enterface": enterface,
     "folder": folder,
     "iemocap": iemocap,
+    "iemocap-pickle": iemocap_pickle,
     "nemo": nemo,
     "ravdess": ravdess,
 }

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import re
 import subprocess
 import sys
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import soundfile
@@ -164,7 +166,8 @@ def test_an_hour_of_uncompressed_mov_is_not_taken_for_a_claim() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["pcm16.wav", "a.flac", "a.webm", "a.mkv", "a.mp3", "lame.mp3", "a.aiff", "adpcm.wav"]
+    "name",
+    ["pcm16.wav", "a.flac", "a.webm", "a.mkv", "a.mp3", "lame.mp3", "a.aiff", "adpcm.wav", "a.avi", "a.caf"],
 )
 def test_a_file_cut_in_half_gives_its_half_and_says_so(name: str, tmp_path: Path) -> None:
     path, _ = make(name, tmp_path)
@@ -185,9 +188,7 @@ def test_an_ogg_cut_in_half_gives_what_can_be_read(subtype: str) -> None:
     data = with_soundfile(speechlike(16_000, 20), 16_000, "OGG", subtype)  # several pages
     read = read_audio(data[: len(data) // 2])
     assert 4 < read.source.duration < 12
-    assert [(n.code, n.message) for n in read.notices] == [
-        ("truncated", "the file stops before its end mark")
-    ]
+    assert [(n.code, n.message) for n in read.notices] == [("truncated", "the file stops before its end")]
     assert refused(data[: len(data) // 2], strict=True).code == "truncated"
 
 
@@ -199,6 +200,60 @@ def test_a_format_without_a_length_that_ends_within_a_piece_is_cut(name: str, tm
     assert ("truncated", "the last piece of the file is cut short") in [
         (n.code, n.message) for n in read.notices
     ]
+
+
+LIVE = {"live": "1"}
+
+
+@pytest.mark.parametrize(
+    ("muxer", "encoder", "options"),
+    [
+        ("avi", "libmp3lame", {}),
+        ("w64", "pcm_s16le", {}),
+        ("webm", "libopus", LIVE),
+        ("matroska", "aac", LIVE),
+        ("matroska", "aac", {**LIVE, "cluster_time_limit": "100"}),
+    ],
+    ids=["mp3 in avi", "w64", "live webm", "live mkv", "live mkv, many clusters"],
+)
+def test_a_file_that_gives_no_length_is_cut_where_its_bytes_end_too_soon(
+    muxer: str, encoder: str, options: dict[str, str]
+) -> None:
+    whole = with_ffmpeg(muxer, encoder, 48_000, speechlike(48_000, 2.0)[:, 0], options=options)
+    assert codes(read_audio(whole)) == []
+    for share in (0.3, 0.5, 0.9):
+        read = read_audio(whole[: int(len(whole) * share)])
+        assert read.source.duration < 2 * share + 0.2
+        assert codes(read) == ["truncated"]
+    assert refused(whole[: len(whole) // 2], strict=True).code == "truncated"
+
+
+def test_a_film_is_cut_even_if_its_length_is_that_of_its_pictures() -> None:
+    for muxer in ("matroska", "avi"):
+        whole = with_ffmpeg(muxer, "libmp3lame", 48_000, speechlike(48_000, 2.0)[:, 0], video=True)
+        assert codes(read_audio(whole)) == []
+        assert codes(read_audio(whole[: len(whole) // 2])) == ["truncated"]
+
+
+def test_a_live_recording_is_not_called_cut_where_a_block_ends() -> None:
+    whole = with_ffmpeg("webm", "libopus", 48_000, speechlike(48_000, 1.0)[:, 0], options=LIVE)
+    with av.open(io.BytesIO(whole)) as container:
+        ends = [
+            p.pos + 4 + p.size for p in container.demux(audio=0) if p.size
+        ]  # track, time and flags: 4 bytes
+    silent = [n for n in range(ends[-3] - 1, len(whole)) if not codes(read_audio(whole[:n]))]
+    assert silent == ends[-3:-1]  # a listener cannot know; anywhere else it can
+
+
+def test_an_index_that_is_cut_off_costs_no_sound() -> None:
+    whole = with_ffmpeg("avi", "pcm_s16le", 16_000)
+    assert b"idx1" in whole[-300:]
+    assert codes(read_audio(whole[:-20], strict=True)) == []
+
+
+def test_zeros_behind_a_live_recording_are_no_cut() -> None:
+    whole = with_ffmpeg("webm", "libopus", 48_000, options=LIVE)
+    assert "truncated" not in codes(read_audio(whole + bytes(4096)))  # a recorder that reserved room
 
 
 def test_mp3_files_joined_end_to_end_are_not_taken_for_cut() -> None:

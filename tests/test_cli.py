@@ -167,6 +167,37 @@ def test_a_bug_is_called_a_bug(
 
 
 @pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("x" * 300, "not_found: {name} cannot be used (File name too long)"),
+        ("folder", "not_a_file: {name} cannot be used (Is a directory)"),
+        ("file/below", "not_a_folder: {name} cannot be used (Not a directory)"),
+    ],
+)
+def test_what_the_system_refuses_of_a_name_is_no_bug(
+    capsys: pytest.CaptureFixture[str],
+    command: Callable[[Callable[[], int]], None],
+    tmp_path: Path,
+    name: str,
+    said: str,
+) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    path = tmp_path / name
+    command(lambda: len(path.read_text()))
+    assert main(["test"]) == ExitCode.NOTHING_USABLE
+    assert capsys.readouterr().err == f"voxaffect: error: {path}: {said.format(name=path)}\n"
+
+
+def test_a_file_of_ours_that_is_missing_is_a_bug(
+    capsys: pytest.CaptureFixture[str], command: Callable[[Callable[[], int]], None]
+) -> None:
+    command(lambda: len(Path("gone.bin").read_bytes()))
+    assert main(["test"]) == ExitCode.BUG
+    assert "bug: FileNotFoundError: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
     ("number", "code", "line"),
     [
         (signal.SIGINT, ExitCode.INTERRUPTED, "voxaffect: interrupted\n"),
@@ -191,11 +222,15 @@ def test_signals_have_their_exit_codes(
     assert signal.getsignal(signal.SIGTERM) is before
 
 
+@pytest.mark.parametrize(
+    "error",
+    [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9")],
+)
 def test_memory_that_ran_out_is_said(
-    capsys: pytest.CaptureFixture[str], command: Callable[[Callable[[], int]], None]
+    capsys: pytest.CaptureFixture[str], command: Callable[[Callable[[], int]], None], error: Exception
 ) -> None:
     def work() -> int:
-        raise MemoryError
+        raise error
 
     command(work)
     assert main(["test"]) == ExitCode.RESOURCE
@@ -211,6 +246,17 @@ def test_a_full_disk_behind_stdout_is_said() -> None:
         )
     assert done.returncode == ExitCode.RESOURCE
     assert done.stderr == "voxaffect: error: disk_full: no space left for the output\n"
+
+
+@pytest.mark.parametrize("environment", [{"LC_ALL": "C", "PYTHONUTF8": "0"}, {"PYTHONIOENCODING": "latin-1"}])
+def test_a_terminal_that_knows_few_characters_is_no_failure(environment: dict[str, str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "voxaffect", "demo"],
+        env={**os.environ, "PYTHONCOERCECLOCALE": "0", **environment},
+        capture_output=True,
+    )
+    assert (done.returncode, done.stderr) == (ExitCode.OK, b"")
+    assert b"\\u2588" in done.stdout  # the bar, which neither has
 
 
 def test_a_reader_that_left_is_no_failure_to_talk_about() -> None:

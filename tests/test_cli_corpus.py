@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 
 import pytest
@@ -19,11 +20,45 @@ def run(*arguments: object) -> int:
     return corpus.run(parser.parse_args([str(a) for a in arguments]))
 
 
-def test_list_names_every_corpus_with_its_size_and_licence(capsys: pytest.CaptureFixture[str]) -> None:
+def test_list_names_every_corpus_with_its_size_and_terms(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("list") == 0
-    lines = capsys.readouterr().out.splitlines()
+    table, *rest = capsys.readouterr().out.split("\n\n")
+    lines = table.splitlines()
     assert [line.split()[0] for line in lines[1:]] == list(corpora.names())
-    assert lines[-1].split(maxsplit=5) == ["ravdess", "1440", "24", "8", "en", "CC BY-NC-SA 4.0"]
+    rows = {line.split()[0]: line.split(maxsplit=6) for line in lines[1:]}
+    assert rows["ravdess"] == ["ravdess", "1440", "24", "8", "en", "fetch", "CC BY-NC-SA 4.0"]
+    assert rows["iemocap"][5] == "no"
+    assert "by hand" in next(line for line in lines if line.startswith("emodb"))
+    assert rest[0].startswith("download: fetch = voxaffect corpus fetch NAME DIR; by hand = ")
+    assert len(rest) == 1 + len(corpora.names())
+    for name, block in zip(corpora.names(), rest[1:], strict=True):
+        info = corpora.get(name).INFO
+        assert block.splitlines() == [
+            f"{info.title} ({name})",
+            f"  from    {info.url or '-'}",
+            f"  get it  {info.how_to_get}",
+            f"  cite    {info.citation}",
+        ]
+
+
+def test_list_as_json_has_everything(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("list", "--json") == 0
+    sheets = {sheet["name"]: sheet for sheet in json.loads(capsys.readouterr().out)}
+    assert tuple(sheets) == corpora.names()
+    for name, sheet in sheets.items():
+        assert sheet == corpora.get(name).INFO.to_dict()
+    ravdess = sheets["ravdess"]
+    assert (ravdess["utterances"], ravdess["speakers"], ravdess["downloadable"]) == (1440, 24, True)
+    assert (ravdess["fetch"], ravdess["why_not_fetched"]) == (True, None)
+    assert ravdess["downloads"] == [
+        {
+            "url": "https://zenodo.org/records/1188976/files/Audio_Speech_Actors_01-24.zip?download=1",
+            "size": 208_468_073,
+            "checksum": "md5:bc696df654c87fed845eb13823edef8a",
+            "nested": [],
+        }
+    ]
+    assert sheets["iemocap"]["why_not_fetched"] == "its terms do not let a program download it"
 
 
 @pytest.mark.parametrize("name", corpora.names())
@@ -34,6 +69,10 @@ def test_show_prints_the_data_sheet(name: str, capsys: pytest.CaptureFixture[str
     assert text.startswith(f"{name}\n  title       {info.title}\n")
     for part in (info.licence, info.citation, info.how_to_get, *info.notes):
         assert part in text
+    assert (f"  fetch       voxaffect corpus fetch {name} DIR\n" in text) == bool(info.downloads)
+    assert all(f"  archive     {d.url} (" in text and d.checksum in text for d in info.downloads)
+    assert ("  download    not allowed by its terms\n" in text) == (not info.downloadable)
+    assert info.why_not_fetched is None or f"  fetch       {info.why_not_fetched}\n" in text
 
 
 def test_show_of_an_unknown_corpus_is_a_usage_error() -> None:
@@ -117,6 +156,17 @@ def test_analyse_draws_only_when_asked(tmp_path: Path, capsys: pytest.CaptureFix
     assert capsys.readouterr().err == f"voxaffect: wrote {picture}\n"
 
 
+def test_analyse_writes_a_page_when_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("matplotlib")
+    BUILDERS["emodb"](tmp_path / "emodb")
+    page = tmp_path / "x.html"
+    assert run("analyse", "emodb", tmp_path / "emodb", "--html", page) == 0
+    assert page.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+    captured = capsys.readouterr()
+    assert captured.err == f"voxaffect: wrote {page}\n"
+    assert captured.out.endswith("The tables here show what the files hold.\n")
+
+
 def test_analyse_says_how_many_it_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_audio(tmp_path / "wav" / "03a01Fa.wav")
     (tmp_path / "wav" / "03a01Wa.wav").write_bytes(b"")
@@ -135,6 +185,8 @@ def test_analyse_wants_pairs_and_a_known_picture_format(tmp_path: Path) -> None:
         run("analyse", "emodb")
     with pytest.raises(UsageError, match=r"plot_format: cannot draw to 'x\.gif'"):
         run("analyse", "emodb", tmp_path, "--plot", "x.gif")
+    with pytest.raises(UsageError, match=r"page_format: cannot write a page to 'x\.txt'"):
+        run("analyse", "emodb", tmp_path, "--html", "x.txt")
 
 
 def test_progress_overwrites_one_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,6 +18,7 @@ import pytest
 
 from fake_models import LEVELS, RATE, model_bytes, silence, square, write_model, write_wav
 from voxaffect import formats, modelfile
+from voxaffect.checkpoints import FOLDER_VARIABLE
 from voxaffect.cli import demo, main
 from voxaffect.errors import ExitCode
 
@@ -30,7 +31,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pyte
     bundled = tmp_path_factory.mktemp("bundled")
     write_model(bundled / "level.onnx")
     monkeypatch.setattr(modelfile, "BUNDLED", bundled)
-    monkeypatch.delenv(modelfile.FOLDER_VARIABLE, raising=False)
+    monkeypatch.setattr(modelfile, "DEFAULT", "level")
+    monkeypatch.delenv(FOLDER_VARIABLE, raising=False)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -417,8 +419,7 @@ def test_a_full_disk_ends_the_run_without_half_a_file(
     code, _, err = predict(*names, "-o", "out")
     assert code == ExitCode.RESOURCE
     assert line(err) == (
-        "voxaffect: error: out/b.json: disk_full: no space left for the output; "
-        "make room and run again with --resume"
+        "voxaffect: error: out/b.json: disk_full: no space left for the output; make room and run it again"
     )
     assert listed("out") == ["a.json"]
 
@@ -431,6 +432,16 @@ def test_a_folder_that_cannot_be_made_is_said(predict: Predict) -> None:
     code, _, err = predict(happy(), "-o", "out/below")
     assert code == ExitCode.RESOURCE
     assert "out/below: cannot_write: the output cannot be written (Not a directory)" in line(err)
+    code, _, err = predict(happy(), "-o", "x" * 300)
+    assert code == ExitCode.RESOURCE
+    assert "cannot_write: the output cannot be written (File name too long)" in line(err)
+
+
+def test_a_name_that_no_file_can_have_lets_the_rest_be_read(predict: Predict) -> None:
+    code, out, err = predict(happy(), "x" * 300 + ".wav", "-f", "jsonl")
+    assert code == ExitCode.PARTIAL
+    assert [json.loads(text)["label"] for text in out.splitlines()] == ["happy", None]
+    assert "not_found: there is no file xxx" in err
 
 
 @pytest.mark.parametrize(
@@ -527,7 +538,7 @@ def test_models_are_listed_the_damaged_ones_too(
 ) -> None:
     write_model(here / "mine.onnx", (0.0, 0.1))
     (here / "bad.onnx").write_bytes(b"no model")
-    monkeypatch.setenv(modelfile.FOLDER_VARIABLE, str(here))
+    monkeypatch.setenv(FOLDER_VARIABLE, str(here))
     assert main(["models"]) == ExitCode.OK
     rows = [row.split() for row in capsys.readouterr().out.splitlines()]
     assert rows == [

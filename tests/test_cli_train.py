@@ -15,16 +15,8 @@ torch = pytest.importorskip("torch", reason="needs the extra `train`")
 pytest.importorskip("transformers", reason="needs the extra `train`")
 torch.set_num_threads(1)
 
-PROBE = """
-name = "probed"
-[data]
-corpora = ["folder"]
-roots = {folder = "clips"}
-labels = ["angry", "sad"]
-[protocol]
-folds = "speaker-groups"
-groups = 2
-dev_speakers = 1
+PROBE = f"""
+name = "probed"{training_corpus.DATA}
 [features]
 window = 0.0
 [model]

@@ -9,21 +9,44 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from corpus_trees import BUILDERS, Tree, write_audio, write_text
+import corpus_trees
+from corpus_trees import Tree, write_audio, write_text
+from corpus_trees_open import OPEN_BUILDERS
 from voxaffect import corpora
 from voxaffect.corpora.check import check
-from voxaffect.corpora.files import audio_header, content_digest, locate, media_files, read_text
+from voxaffect.corpora.files import (
+    audio_header,
+    content_digest,
+    find,
+    locate,
+    media_files,
+    one_of_each,
+    read_text,
+)
 from voxaffect.corpora.info import CorpusInfo
 from voxaffect.errors import AudioError, CorpusError, ExitCode, UsageError
 from voxaffect.labels import EMOTIONS
 
+BUILDERS = corpus_trees.BUILDERS | OPEN_BUILDERS
 NAMES = corpora.names()
 OFFICIAL = [name for name in NAMES if corpora.get(name).INFO.expected]
+RECORDED = [name for name in NAMES if not hasattr(corpora.get(name), "segments")]
+"""The corpora of recordings; the others hold features."""
 
 
 @pytest.fixture(params=NAMES)
+def any_tree(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, Tree]]:
+    yield request.param, BUILDERS[request.param](tmp_path / "data")
+
+
+@pytest.fixture(params=RECORDED)
 def tree(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, Tree]]:
     yield request.param, BUILDERS[request.param](tmp_path / "data")
+
+
+def sheet(name: str) -> str:
+    """The docstring of the corpus' module."""
+    return importlib.import_module(f"voxaffect.corpora.{name.replace('-', '_')}").__doc__ or ""
 
 
 def state(root: Path) -> dict[str, tuple[int, int]]:
@@ -40,7 +63,7 @@ def test_every_corpus_has_a_tree_to_test_with() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_the_data_sheet_is_whole(name: str) -> None:
     info = corpora.get(name).INFO
-    doc = importlib.import_module(f"voxaffect.corpora.{name}").__doc__ or ""
+    doc = sheet(name)
     assert info.name == name
     assert set(info.labels) <= set(EMOTIONS)
     assert info.licence and info.citation and info.how_to_get and info.language
@@ -51,14 +74,14 @@ def test_the_data_sheet_is_whole(name: str) -> None:
 @pytest.mark.parametrize("name", OFFICIAL)
 def test_the_figures_of_the_docstring_are_those_of_the_info(name: str) -> None:
     info = corpora.get(name).INFO
-    doc = importlib.import_module(f"voxaffect.corpora.{name}").__doc__ or ""
+    doc = sheet(name)
     assert info.title in doc
     assert str(info.n_utterances) in doc
     assert all(str(n) in doc for n in info.expected.values())
 
 
-def test_a_tree_is_read_as_it_was_built(tree: tuple[str, Tree]) -> None:
-    name, built = tree
+def test_a_tree_is_read_as_it_was_built(any_tree: tuple[str, Tree]) -> None:
+    name, built = any_tree
     table = corpora.read(name, built.root)
     assert len(table) == built.n_utterances
     assert table.speakers == built.speakers
@@ -68,19 +91,20 @@ def test_a_tree_is_read_as_it_was_built(tree: tuple[str, Tree]) -> None:
     assert all(u.path.is_file() for u in table)
 
 
-def test_reading_and_checking_write_nothing_into_the_corpus(tree: tuple[str, Tree]) -> None:
-    name, built = tree
+def test_reading_and_checking_write_nothing_into_the_corpus(any_tree: tuple[str, Tree]) -> None:
+    name, built = any_tree
     before = state(built.root)
     corpora.read(name, built.root)
     check(name, built.root)
     assert state(built.root) == before
 
 
-def test_file_names_of_the_corpus_match_its_pattern(tree: tuple[str, Tree]) -> None:
-    name, built = tree
+def test_file_names_of_the_corpus_match_its_pattern(any_tree: tuple[str, Tree]) -> None:
+    name, built = any_tree
     info = corpora.get(name).INFO
     matched = [info.matches(u.path.stem) for u in corpora.read(name, built.root)]
     assert all(matched) if info.file_pattern else not any(matched)
+    assert bool(info.file_pattern) != bool(info.layout)
 
 
 def test_upper_case_extensions_and_flac_are_read_alike(tree: tuple[str, Tree]) -> None:
@@ -93,8 +117,8 @@ def test_upper_case_extensions_and_flac_are_read_alike(tree: tuple[str, Tree]) -
     assert corpora.read(name, built.root).ids == before
 
 
-def test_a_sound_tree_checks_as_sound(tree: tuple[str, Tree]) -> None:
-    name, built = tree
+def test_a_sound_tree_checks_as_sound(any_tree: tuple[str, Tree]) -> None:
+    name, built = any_tree
     report = check(name, built.root)
     assert report.sound() and report.exit_code() == ExitCode.OK
     assert ("subset of the official release" in report.text()) == bool(report.info.expected)
@@ -128,7 +152,7 @@ def test_a_header_without_samples_and_text_are_named_with_their_reason(tree: tup
     )
 
 
-@pytest.mark.parametrize("name", OFFICIAL)  # class-named folders list whatever lies in them
+@pytest.mark.parametrize("name", OFFICIAL)
 def test_an_extra_file_is_named_and_can_be_allowed(name: str, tmp_path: Path) -> None:
     built = BUILDERS[name](tmp_path)
     write_audio(built.root / "extra" / "stray.wav")
@@ -162,11 +186,8 @@ def test_a_folder_of_another_corpus_is_named(name: str, tmp_path: Path) -> None:
         corpora.read(name, built.root)
     assert caught.value.code == "corpus_layout"
     assert caught.value.exit_code == ExitCode.NOTHING_USABLE
-    wrong = (
-        "holds neither a CSV nor folders named after emotions"
-        if name == "folder"
-        else f"does not look like {title} (0 of {n} names match)"
-    )
+    layout = corpora.get(name).INFO.layout
+    wrong = f"does not hold {layout}" if layout else f"does not look like {title} (0 of {n} names match)"
     assert caught.value.message == f"{built.root} {wrong}; closest: {other_title} ({n})"
     assert caught.value.hint == f"use the name {other!r}"
 
@@ -291,6 +312,8 @@ def test_a_data_sheet_refuses_unknown_labels_and_uncounted_ones() -> None:
         ValueError, match=r"expected of 'x' must count each of \('angry', 'sad'\), in that order"
     ):
         a_sheet(expected={"angry": 3})
+    with pytest.raises(ValueError, match=r"optional of 'x' must count some of \('angry', 'sad'\)"):
+        a_sheet(optional={"calm": 1}, expected={"angry": 3, "sad": 4})
     assert a_sheet().n_utterances is None
     assert a_sheet(expected={"angry": 3, "sad": 4}).n_utterances == 7
 
@@ -307,6 +330,23 @@ def test_a_written_path_finds_its_file_in_either_normal_form_and_with_backslashe
     assert locate(tmp_path, "a/gr\u00fcn.wav") == file
     assert locate(tmp_path, "a\\gru\u0308n.wav") == file
     assert locate(tmp_path, "a\\none.wav") == tmp_path / "a" / "none.wav"
+
+
+def test_a_name_is_found_in_any_case_the_least_deep_first_and_not_beyond_the_depth(tmp_path: Path) -> None:
+    deep = write_text(tmp_path / "a" / "b" / "c" / "Table.csv", "x")
+    assert find(tmp_path, "table.CSV") == deep
+    assert find(tmp_path, "table.csv", depth=2) is None
+    shallow = write_text(tmp_path / "z" / "table.csv", "x")
+    assert find(tmp_path, "table.csv") == shallow
+    assert find(tmp_path, "b") == tmp_path / "a" / "b"
+    (tmp_path / "a" / "loop").symlink_to(tmp_path, target_is_directory=True)
+    assert find(tmp_path, "nowhere") is None
+
+
+def test_of_several_files_of_a_name_the_wav_and_the_least_deep_is_taken(tmp_path: Path) -> None:
+    names = ("b/x.flac", "x.mp3", "deep/er/x.WAV", "deep/x.wav", "y.flac", "copy/y.flac")
+    chosen = one_of_each(tmp_path / name for name in names)
+    assert chosen == [tmp_path / "deep" / "x.wav", tmp_path / "y.flac"]
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])

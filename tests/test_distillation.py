@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 import training_corpus
+from training_corpus import train, train_until_killed
 from voxaffect.errors import UsageError
 from voxaffect.recipe import DistillationOptions, Recipe, read_recipe
 
@@ -266,37 +268,18 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def trained(recipe: Recipe, run: Path, **options: Any) -> Any:
-    from voxaffect.train import train
-
-    return train(recipe, run, device="cpu", quiet=True, **options)
-
-
-class Killed(BaseException):
-    """Stands for a kill at this very point."""
-
-
 def test_a_killed_run_with_a_teacher_resumes_to_the_very_same_weights(
     corpus: Path, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from voxaffect.training_state import TrainingState
 
     recipe = taught_recipe(corpus, checkpoint)
-    trained(recipe, tmp_path / "whole")
-    save = TrainingState.save
-
-    def save_and_die(self: Any, path: Path, digest: str) -> None:
-        save(self, path, digest)
-        raise Killed
-
-    monkeypatch.setattr(TrainingState, "save", save_and_die)
-    with pytest.raises(Killed):
-        trained(recipe, tmp_path / "run")
-    monkeypatch.undo()
+    train(recipe, tmp_path / "whole")
+    train_until_killed(recipe, tmp_path / "run", monkeypatch)
     stored = TrainingState.load(*_checkpoint(tmp_path / "run", recipe))
     assert stored is not None
     assert float(stored.distiller["position"].abs().sum()) > 0
-    trained(recipe, tmp_path / "run", resume=True)
+    train(recipe, tmp_path / "run", resume=True)
     runs = [sorted((tmp_path / name).rglob("model.safetensors")) for name in ("run", "whole")]
     assert len(runs[0]) == 2
     for mine, other in zip(*runs, strict=True):
@@ -314,8 +297,8 @@ def test_a_teacher_changes_the_training_and_is_not_kept(
     corpus: Path, checkpoint: Path, tmp_path: Path
 ) -> None:
     assignments = ("training.epochs=1", "protocol.folds=all-speakers")
-    trained(taught_recipe(corpus, checkpoint, *assignments), tmp_path / "taught")
-    trained(taught_recipe(corpus, checkpoint, *assignments, "distillation.checkpoint=''"), tmp_path / "alone")
+    train(taught_recipe(corpus, checkpoint, *assignments), tmp_path / "taught")
+    train(taught_recipe(corpus, checkpoint, *assignments, "distillation.checkpoint=''"), tmp_path / "alone")
     from safetensors.torch import load
 
     taught, alone = (
@@ -323,6 +306,41 @@ def test_a_teacher_changes_the_training_and_is_not_kept(
     )
     assert taught.keys() == alone.keys()
     assert any(not torch.equal(taught[name], alone[name]) for name in taught)
+
+
+def test_utterances_of_other_labels_teach_but_are_never_judged(
+    corpus: Path, checkpoint: Path, tmp_path: Path
+) -> None:
+    """The labels are two of three; clips of the third are heard by the student of training speakers alone."""
+    root = training_corpus.build(tmp_path / "clips", clips=1)
+    (root / "sad").rename(root / "calm")
+    training_corpus.build(root / "more", clips=1)
+    for label in ("angry", "sad"):
+        target = root / ("happy" if label == "angry" else label)
+        (root / "more" / label).rename(target)
+    (root / "more").rmdir()
+    assignments = ("data.labels=['angry','happy']", "training.epochs=1")
+    recipe = taught_recipe(tmp_path, checkpoint, *assignments, "distillation.unlabelled=true")
+    from voxaffect.train import read_table, read_unlabelled
+
+    assert read_table(recipe).labels == ("angry", "happy")
+    assert read_unlabelled(recipe).labels == ("calm", "sad")
+    more = train(recipe, tmp_path / "more")
+    less = train(taught_recipe(tmp_path, checkpoint, *assignments), tmp_path / "less")
+    assert more.n_utterances == less.n_utterances == 12
+    assert (tmp_path / "more/folds.json").read_bytes() == (tmp_path / "less/folds.json").read_bytes()
+    for name, counted in (("more", 24), ("less", 12)):
+        speakers = json.loads((tmp_path / name / "folds.json").read_text())[0]["train"]
+        report = json.loads((tmp_path / name / "metrics.json").read_text())["parts"]["1-group1"]
+        assert report["train_utterances"] == counted // 6 * len(speakers)
+    assert (tmp_path / "more/predictions.csv").read_bytes() != (
+        tmp_path / "less/predictions.csv"
+    ).read_bytes()
+
+
+def test_utterances_of_other_labels_need_a_teacher(corpus: Path, checkpoint: Path) -> None:
+    with pytest.raises(UsageError, match=r"distillation\.unlabelled needs distillation\.checkpoint"):
+        taught_recipe(corpus, checkpoint, "distillation.checkpoint=''", "distillation.unlabelled=true")
 
 
 def test_dev_and_test_items_carry_no_teacher(corpus: Path, checkpoint: Path) -> None:

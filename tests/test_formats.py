@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import errno
 import io
 import json
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ import pytest
 from test_result import make_result
 from voxaffect import formats
 from voxaffect.audio import Notice, Source
-from voxaffect.errors import ExitCode, ResourceError, UsageError
+from voxaffect.errors import ResourceError, UsageError
 from voxaffect.result import Failure, ModelInfo, Result
 
 
@@ -249,23 +248,6 @@ def test_colour_is_for_terminals_only(monkeypatch: pytest.MonkeyPatch) -> None:
     sober = Terminal()
     formats.get("table").write([plain()], sober)
     assert "\x1b[" not in sober.getvalue()
-
-
-@pytest.mark.parametrize(("number", "code"), [(errno.ENOSPC, "disk_full"), (errno.EACCES, "cannot_write")])
-def test_a_file_appears_whole_or_not_at_all(tmp_path: Path, number: int, code: str) -> None:
-    path = tmp_path / "a.json"
-    path.write_text("before")
-    with pytest.raises(ResourceError) as caught, formats.atomic_file(path) as stream:
-        stream.write("half")
-        raise OSError(number, "no")
-    assert caught.value.code == code
-    assert caught.value.exit_code == ExitCode.RESOURCE
-    assert caught.value.where == str(path)
-    assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
-    assert path.read_text() == "before"
-    with pytest.raises(ZeroDivisionError), formats.atomic_file(path) as stream:
-        stream.write(str(1 / 0))
-    assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
 
 
 def test_a_folder_that_is_not_there_is_said(tmp_path: Path) -> None:

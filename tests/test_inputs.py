@@ -69,6 +69,14 @@ def test_what_cannot_be_found_is_an_input_with_an_error(tmp_path: Path) -> None:
     assert [f.path for f in found.files if not f.error] == ["gone.wav", "https://example.org/a?.wav"]
 
 
+def test_a_name_that_the_system_will_not_look_up_is_left_to_be_opened() -> None:
+    name = (
+        "x" * 300 + ".wav"
+    )  # no file can be called so; Path.is_dir raises, and so it does in a closed folder
+    (file,) = find_inputs([name]).files
+    assert (file.path, file.error) == (name, None)
+
+
 def test_links_to_folders_are_not_followed_round_in_circles(tmp_path: Path) -> None:
     touch(tmp_path / "a.wav")
     (tmp_path / "loop").symlink_to(tmp_path, target_is_directory=True)

@@ -11,6 +11,7 @@ import pytest
 
 from fake_models import LEVELS, model_bytes, write_model
 from voxaffect import modelfile, onnx_fields
+from voxaffect.checkpoints import FOLDER_VARIABLE
 from voxaffect.errors import ArtefactError, ExitCode, UsageError
 from voxaffect.modelfile import check_digest, find_model, open_session, read_model, write_digest
 
@@ -228,22 +229,25 @@ def test_a_model_is_found_as_a_file_a_folder_and_a_name(
     bundled, own = tmp_path / "bundled", tmp_path / "own"
     for folder in (bundled, own, own / "deep"):
         folder.mkdir()
-    first = write_model(bundled / "level.onnx")
+    first = write_model(bundled / "bundled.onnx")
+    other = write_model(bundled / "another.onnx")  # first in the alphabet, answers when named
     second = write_model(own / "mine.onnx")
     third = write_model(own / "deep" / "deep.onnx")
     monkeypatch.setattr(modelfile, "BUNDLED", bundled)
-    monkeypatch.setenv(modelfile.FOLDER_VARIABLE, str(own))
-    assert find_model() == find_model("level") == find_model(first) == find_model(bundled) == first
+    monkeypatch.setenv(FOLDER_VARIABLE, str(own))
+    assert find_model() == find_model("bundled") == find_model(first) == first
+    assert find_model("another") == other
     assert find_model("mine") == second
-    assert find_model("deep") == third
-    assert modelfile.list_models() == [first, second]
+    assert find_model("deep") == find_model(own / "deep") == third
+    write_model(own / "deep" / "hidden.onnx")
+    assert modelfile.list_models() == [other, first, third, second]
 
 
 def test_a_missing_model_says_where_it_was_looked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(modelfile, "BUNDLED", tmp_path / "bundled")
-    monkeypatch.setenv(modelfile.FOLDER_VARIABLE, str(tmp_path / "own"))
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "own"))
     with pytest.raises(ArtefactError) as caught:
         find_model("big")
     assert str(caught.value) == (
@@ -259,6 +263,9 @@ def test_a_missing_model_says_where_it_was_looked_for(
         find_model()
     with pytest.raises(ArtefactError, match=r"should hold one \.onnx file; it holds none"):
         find_model(tmp_path)
+    for name in ("", "x" * 300):  # neither is looked up as a path
+        with pytest.raises(ArtefactError, match=f"model_missing: no model '{name}': looked in "):
+            find_model(name)
     with pytest.raises(
         ArtefactError, match=r"model_missing: .* cannot be read \(No such file or directory\)"
     ):

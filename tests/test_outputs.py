@@ -32,6 +32,7 @@ def test_names_that_meet_keep_their_extension_or_get_a_number() -> None:
         "call.wav-2.json",
         "call.wav-3.json",
     ]
+    assert names("\u00e9.wav", "e\u0301.wav") == ["\u00e9.wav.json", "e\u0301.wav-2.json"]  # é in two ways
     assert names("errors.wav", formats=("jsonl",)) == ["errors.wav.jsonl"]
 
 
@@ -54,6 +55,11 @@ def test_what_is_there_is_never_written_over_unasked(tmp_path: Path) -> None:
         "use --resume to keep what is there and do the rest, or --overwrite"
     )
     assert [plan.done(i) for i in range(2)] == [True, True]
+
+
+def test_a_folder_without_a_name_is_refused() -> None:
+    with pytest.raises(UsageError, match="not_a_folder: -o is an empty name; expected a folder, there or to"):
+        plan_outputs("", [InputFile("a.wav", "a.wav")], ["json"])
 
 
 def test_an_unknown_format_is_refused_before_anything_is_read() -> None:

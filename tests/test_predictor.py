@@ -89,6 +89,14 @@ def test_the_same_input_has_the_same_id_and_another_another(model: Predictor) ->
     assert model.predict((one, RATE)).id != model.predict((one, 8000)).id
 
 
+def test_the_bytes_of_a_file_are_the_same_input_however_they_are_held(
+    model: Predictor, tmp_path: Path
+) -> None:
+    data = write_wav(tmp_path / "a.wav", square(0.4, 1.0)).read_bytes()
+    views = [data, bytearray(data), memoryview(data)]
+    assert len({model.predict(view).id for view in views}) == 1  # type: ignore[arg-type]
+
+
 def test_segments_follow_the_recording(model: Predictor, tmp_path: Path) -> None:
     path = write_wav(tmp_path / "a.wav", square(0.05, 6), silence(6), square(0.6, 6.5))
     result = model.predict(path)

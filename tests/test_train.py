@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 import training_corpus
+from training_corpus import train, train_until_killed
 from voxaffect.errors import ArtefactError, CorpusError, ResourceError, UsageError
-from voxaffect.files import write_text
 from voxaffect.predictions import read_csv
 from voxaffect.recipe import Recipe, read_recipe
 from voxaffect.run import RunFolder
@@ -37,16 +37,10 @@ def tiny(corpus: Path, *assignments: str) -> Recipe:
     return read_recipe(corpus / "tiny.toml", assignments)
 
 
-def trained(recipe: Recipe, run: Path, **options: Any) -> Any:
-    from voxaffect.train import train
-
-    return train(recipe, run, device="cpu", quiet=True, **options)
-
-
 @pytest.fixture(scope="module")
 def finished(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
     run = tmp_path_factory.mktemp("finished") / "run"
-    return run, trained(tiny(corpus), run)
+    return run, train(tiny(corpus), run)
 
 
 def test_a_tiny_corpus_is_learnt_and_every_speaker_tested_once(finished: tuple[Path, Any]) -> None:
@@ -83,7 +77,7 @@ def test_the_predictions_are_of_test_speakers_only(finished: tuple[Path, Any]) -
 def test_the_same_seed_gives_the_same_numbers(
     corpus: Path, finished: tuple[Path, Any], tmp_path: Path
 ) -> None:
-    trained(tiny(corpus), tmp_path / "run")
+    train(tiny(corpus), tmp_path / "run")
     for name in ("predictions.csv", "metrics.jsonl", "folds.json"):
         assert (tmp_path / "run" / name).read_bytes() == (finished[0] / name).read_bytes()
 
@@ -101,7 +95,7 @@ def test_the_kept_epoch_is_the_best_on_the_dev_speakers(finished: tuple[Path, An
 def test_two_folds_side_by_side_give_the_same_numbers(
     corpus: Path, finished: tuple[Path, Any], tmp_path: Path
 ) -> None:
-    trained(tiny(corpus), tmp_path / "run", jobs=2)
+    train(tiny(corpus), tmp_path / "run", jobs=2)
     for name in ("predictions.csv", "metrics.jsonl"):
         assert (tmp_path / "run" / name).read_bytes() == (finished[0] / name).read_bytes()
 
@@ -109,36 +103,16 @@ def test_two_folds_side_by_side_give_the_same_numbers(
 def test_a_fold_that_fails_in_its_own_process_is_told_here(corpus: Path, tmp_path: Path) -> None:
     recipe = tiny(corpus, "training.learning_rate=nan", "training.batch_size=64")
     with pytest.raises(ResourceError, match="not finite for the dev speakers"):
-        trained(recipe, tmp_path / "run", jobs=2)
-
-
-class Killed(BaseException):
-    """Stands for a kill at this very point."""
+        train(recipe, tmp_path / "run", jobs=2)
 
 
 @pytest.mark.parametrize("kill_at", range(1, 8))
 def test_a_killed_run_resumes_to_the_very_same_weights(
     corpus: Path, finished: tuple[Path, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kill_at: int
 ) -> None:
-    from voxaffect.training_state import TrainingState
-
-    save, calls = TrainingState.save, 0
-
-    def killing_save(self: Any, path: Path, digest: str) -> None:
-        nonlocal calls
-        calls += 1
-        if calls == kill_at and kill_at % 2:
-            raise Killed  # before the checkpoint is written: the epoch is lost
-        save(self, path, digest)
-        if calls == kill_at:
-            raise Killed
-
-    monkeypatch.setattr(TrainingState, "save", killing_save)
     run = tmp_path / "run"
-    with pytest.raises(Killed):
-        trained(tiny(corpus), run)
-    monkeypatch.undo()
-    trained(tiny(corpus), run, resume=True)
+    train_until_killed(tiny(corpus), run, monkeypatch, checkpoint=kill_at, before=kill_at % 2 == 1)
+    train(tiny(corpus), run, resume=True)
     assert (run / "predictions.csv").read_bytes() == (finished[0] / "predictions.csv").read_bytes()
     for mine, other in zip(*(sorted(r.rglob("model.safetensors")) for r in (run, finished[0])), strict=True):
         assert mine.read_bytes() == other.read_bytes()
@@ -174,38 +148,27 @@ def test_a_process_killed_outright_resumes(corpus: Path, finished: tuple[Path, A
 
 def test_an_occupied_folder_is_refused(corpus: Path, finished: tuple[Path, Any], tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="already holds a run"):
-        trained(tiny(corpus), finished[0])
+        train(tiny(corpus), finished[0])
     (tmp_path / "mine.txt").write_text("precious")
     with pytest.raises(UsageError, match="is not empty and holds no run"):
-        trained(tiny(corpus), tmp_path)
+        train(tiny(corpus), tmp_path)
     assert (tmp_path / "mine.txt").read_text() == "precious"
 
 
 def test_a_run_of_another_recipe_is_not_resumed(corpus: Path, finished: tuple[Path, Any]) -> None:
     with pytest.raises(ArtefactError, match="was begun with another recipe"):
-        trained(tiny(corpus, "training.epochs=5"), finished[0], resume=True)
+        train(tiny(corpus, "training.epochs=5"), finished[0], resume=True)
 
 
 def test_a_finished_run_resumes_to_itself(corpus: Path, finished: tuple[Path, Any]) -> None:
     before = (finished[0] / "predictions.csv").read_bytes()
-    trained(tiny(corpus), finished[0], resume=True)
+    train(tiny(corpus), finished[0], resume=True)
     assert (finished[0] / "predictions.csv").read_bytes() == before
 
 
 def interrupted(corpus: Path, run: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A run killed after its first checkpoint; the checkpoint's path."""
-    from voxaffect.training_state import TrainingState
-
-    save = TrainingState.save
-
-    def save_and_die(self: Any, path: Path, digest: str) -> None:
-        save(self, path, digest)
-        raise Killed
-
-    monkeypatch.setattr(TrainingState, "save", save_and_die)
-    with pytest.raises(Killed):
-        trained(tiny(corpus), run)
-    monkeypatch.undo()
+    train_until_killed(tiny(corpus), run, monkeypatch)
     (checkpoint,) = run.rglob("checkpoint.pt")
     return checkpoint
 
@@ -225,7 +188,7 @@ def test_a_damaged_checkpoint_is_refused(
         }[damage]
     )
     with pytest.raises(ArtefactError, match=r"checkpoint\.pt is damaged"):
-        trained(tiny(corpus), tmp_path / "run", resume=True)
+        train(tiny(corpus), tmp_path / "run", resume=True)
 
 
 def test_a_checkpoint_of_another_fold_is_refused(
@@ -250,18 +213,32 @@ def test_a_second_process_is_refused_and_a_dead_ones_lock_taken_over(tmp_path: P
         assert (tmp_path / "lock").read_text() == str(os.getpid())
 
 
-def test_a_full_disk_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    file = tmp_path / "a.txt"
-    write_text(file, "old")
+def test_what_a_killed_process_had_half_written_is_no_run_and_is_removed(
+    corpus: Path, tmp_path: Path
+) -> None:
+    folder = RunFolder(tmp_path)
+    (tmp_path / ".voxaffect-01.part").write_text("{")  # killed while it wrote recipe.json, the first of all
+    folder.start(tiny(corpus), resume=True)
+    part = folder.part(1, "group1")
+    part.mkdir(parents=True)
+    (part / ".voxaffect-02.part").write_text("half a checkpoint")
+    with folder.lock():
+        assert sorted(path.name for path in tmp_path.rglob("*.part")) == []
+    assert (tmp_path / "recipe.json").is_file()
 
-    def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(ResourceError, match="No space left on device"):
-        write_text(file, "new")
-    assert file.read_text() == "old"
-    assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+def test_memory_that_runs_out_in_a_step_is_said_with_a_smaller_batch(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from voxaffect.objective import Objective
+
+    monkeypatch.setattr(Objective, "__call__", lambda *_: torch.empty(2**50))  # a real refusal of torch's
+    with pytest.raises(ResourceError) as caught:
+        train(tiny(corpus), tmp_path / "run")
+    assert str(caught.value) == (
+        f"out_of_memory: no room for a batch of 4 in epoch 1: {2**52} bytes more were asked for; "
+        "try --set training.batch_size=2"
+    )
 
 
 def test_a_diverging_loss_stops_and_names_the_batch(corpus: Path, tmp_path: Path) -> None:
@@ -269,13 +246,13 @@ def test_a_diverging_loss_stops_and_names_the_batch(corpus: Path, tmp_path: Path
     with pytest.raises(
         ResourceError, match=r"in epoch 1 .*not finite for 5 steps in a row, the last with folder-clips/"
     ):
-        trained(recipe, tmp_path / "run")
+        train(recipe, tmp_path / "run")
 
 
 def test_weights_that_are_not_finite_are_noticed_on_the_dev_speakers(corpus: Path, tmp_path: Path) -> None:
     recipe = tiny(corpus, "training.learning_rate=nan", "training.batch_size=64")
     with pytest.raises(ResourceError, match="in epoch 1 the loss was not finite for the dev speakers"):
-        trained(recipe, tmp_path / "run")
+        train(recipe, tmp_path / "run")
 
 
 @pytest.mark.parametrize(
@@ -296,14 +273,12 @@ def test_a_wrong_value_is_refused(
     corpus: Path, tmp_path: Path, assignment: str, error: type, message: str
 ) -> None:
     with pytest.raises(error, match=message):
-        trained(tiny(corpus, assignment), tmp_path / "run")
+        train(tiny(corpus, assignment), tmp_path / "run")
 
 
 def test_cuda_without_a_device_is_refused(corpus: Path, tmp_path: Path) -> None:
     if torch.cuda.is_available():
         pytest.skip("there is a CUDA device")
-    from voxaffect.train import train
-
     with pytest.raises(UsageError, match="no CUDA device"):
         train(tiny(corpus), tmp_path / "run", device="cuda")
 
@@ -313,12 +288,12 @@ def test_training_without_torch_says_what_to_install(
 ) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r'needs torch.*pip install "voxaffect\[train\]"'):
-        trained(tiny(corpus), tmp_path / "run")
+        train(tiny(corpus), tmp_path / "run")
 
 
 def test_all_speakers_gives_a_model_and_no_figures(corpus: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    assert trained(tiny(corpus, "protocol.folds=all-speakers", "training.epochs=1"), run) is None
+    assert train(tiny(corpus, "protocol.folds=all-speakers", "training.epochs=1"), run) is None
     assert not (run / "predictions.csv").exists()
     assert len(list(run.rglob("model.safetensors"))) == 1
 
@@ -337,7 +312,7 @@ def test_all_speakers_gives_a_model_and_no_figures(corpus: Path, tmp_path: Path)
     ],
 )
 def test_every_training_option_still_learns(corpus: Path, tmp_path: Path, assignment: str) -> None:
-    evaluation = trained(tiny(corpus, assignment), tmp_path / "run")
+    evaluation = train(tiny(corpus, assignment), tmp_path / "run")
     assert evaluation.ua.value > 0.7
 
 
@@ -357,6 +332,6 @@ def test_no_dev_or_test_audio_reaches_the_gradient(
 
     monkeypatch.setattr(ExampleStore, "training_item", watching)
     run = tmp_path / "run"
-    trained(tiny(corpus, "protocol.folds=all-speakers", "protocol.dev_speakers=2", "training.epochs=1"), run)
+    train(tiny(corpus, "protocol.folds=all-speakers", "protocol.dev_speakers=2", "training.epochs=1"), run)
     (fold,) = json.loads((run / "folds.json").read_text())
     assert {stores[0].table[i].speaker for i in seen} == set(fold["train"])

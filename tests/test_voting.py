@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from voxaffect.voting import vote
+from voxaffect.voting import elect, vote
 
 LABELS = ("angry", "happy", "sad")
 
@@ -56,3 +56,41 @@ def test_wrong_arguments_are_named() -> None:
         vote([[0.0, 0.0, 0.0]], LABELS, rule="loudest")
     with pytest.raises(ValueError, match=r"logits has shape \(1, 2\); expected \(members, 3\)"):
         vote([[0.0, 0.0]], LABELS)
+
+
+def test_runs_are_decided_by_the_very_rule_of_prediction() -> None:
+    rng = np.random.default_rng(3)
+    logits = rng.normal(0, 1, (4, 200, 3)).round(1)
+    probs = np.exp(logits) / np.exp(logits).sum(axis=2, keepdims=True)
+    for rule in ("majority", "mean"):
+        election = elect(logits.argmax(axis=2), probs, rule=rule)
+        for i in range(200):
+            answer = vote(logits[:, i], LABELS, rule=rule)
+            assert answer.label == LABELS[election.winners[i]]
+            assert answer.tied == election.tied[i]
+            assert list(answer.probs.values()) == pytest.approx(election.probs[i])
+            assert answer.votes == {label: n for label, n in zip(LABELS, election.votes[i], strict=True) if n}
+    assert election.tied.sum() == 0  # a mean has no ties
+
+
+def test_a_choice_may_differ_from_the_most_probable_class() -> None:
+    probs = [[[0.6, 0.4, 0.0]], [[0.6, 0.4, 0.0]], [[0.6, 0.4, 0.0]]]
+    assert elect([[1], [1], [0]], probs).winners.tolist() == [1]
+
+
+def test_weights_weigh_the_mean() -> None:
+    probs = [[[0.8, 0.2, 0.0]], [[0.1, 0.9, 0.0]]]
+    election = elect([[0], [1]], probs, rule="mean", weights=[3, 1])
+    assert election.probs[0] == pytest.approx([0.625, 0.375, 0.0])
+    assert election.winners.tolist() == [0]
+
+
+def test_wrong_elections_are_refused() -> None:
+    probs = np.full((2, 1, 3), 1 / 3)
+    with pytest.raises(ValueError, match=r"choices must be \(M, N\) and probs \(M, N, K\)"):
+        elect([[0, 1], [0, 1]], probs)
+    with pytest.raises(ValueError, match="weights go with the rule 'mean', not with 'majority'"):
+        elect([[0], [1]], probs, weights=[1, 1])
+    for wrong in ([1, -1], [0, 0], [1, 1, 1]):
+        with pytest.raises(ValueError, match="weights must be"):
+            elect([[0], [1]], probs, rule="mean", weights=wrong)

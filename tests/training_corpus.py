@@ -1,11 +1,17 @@
-"""A tiny corpus that can be learnt: pitch tells the class, level and timbre tell the speaker."""
+"""A tiny corpus that can be learnt, and trainings on it: pitch tells the class, level and timbre the speaker."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pytest
 import soundfile
+
+if TYPE_CHECKING:
+    from voxaffect.evaluation import Evaluation
+    from voxaffect.recipe import Recipe
 
 RATE = 16_000
 PITCH = {"angry": 700.0, "sad": 180.0}
@@ -28,8 +34,7 @@ def build(root: Path, *, clips: int = 2, seconds: float = 0.6) -> Path:
     return root
 
 
-RECIPE = """
-name = "tiny"
+DATA = """
 [data]
 corpora = ["folder"]
 roots = {folder = "clips"}
@@ -38,7 +43,11 @@ labels = ["angry", "sad"]
 folds = "speaker-groups"
 groups = 2
 dev_speakers = 1
-seeds = [1]
+"""
+"""How a recipe beside `clips` begins, after its name."""
+
+RECIPE = f"""
+name = "tiny"{DATA}seeds = [1]
 [features]
 window = 0.5
 hop = 0.25
@@ -62,3 +71,36 @@ copies = 1
 gain = 3.0
 time_mask = 3
 """
+
+
+class Killed(BaseException):
+    """Stands for a kill at this very point."""
+
+
+def train(recipe: Recipe, run: Path, *, device: str = "cpu", **options: Any) -> Evaluation | None:
+    """What `voxaffect.train.train` makes of `recipe`, without a word."""
+    from voxaffect.train import train
+
+    return train(recipe, run, device=device, quiet=True, **options)
+
+
+def train_until_killed(
+    recipe: Recipe, run: Path, monkeypatch: pytest.MonkeyPatch, *, checkpoint: int = 1, before: bool = False
+) -> None:
+    """Train `recipe` into `run`, killed right after its n-th `checkpoint`, or right `before` that is written."""
+    from voxaffect.training_state import TrainingState
+
+    save, calls = TrainingState.save, 0
+
+    def save_and_die(self: TrainingState, path: Path, digest: str) -> None:
+        nonlocal calls
+        calls += 1
+        if calls < checkpoint or not before:
+            save(self, path, digest)
+        if calls == checkpoint:
+            raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(TrainingState, "save", save_and_die)
+        with pytest.raises(Killed):
+            train(recipe, run)

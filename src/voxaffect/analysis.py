@@ -1,26 +1,47 @@
-"""Data analysis: the classes, speakers, genders and durations of a table, as text and as pictures."""
+"""Data analysis: the classes, speakers, genders and durations of a table, beside what the releases should hold.
+
+The two tables of the study are made from the files: data bases by its seven classes, and IEMOCAP's four classes by
+session and by style. Pictures are drawn by `voxaffect.analysis_figures`, the page by `voxaffect.analysis_page`.
+"""
 
 from __future__ import annotations
 
-import io
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from voxaffect.corpora.files import audio_header
+from voxaffect import corpora
+from voxaffect.corpora.info import CorpusInfo
 from voxaffect.corpora.text import clock, text_table
-from voxaffect.errors import ResourceError, UsageError, missing_extra
+from voxaffect.labels import FOUR, NAMED_MAPPINGS
 from voxaffect.table import Utterance, UtteranceTable
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-PLOT_SUFFIXES = (".png", ".pdf", ".svg")
-_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#555555")
-"""Okabe and Ito's palette, which colour-blind readers can tell apart."""
-_MAX_SPEAKER_NAMES = 80
+STUDY_CLASSES = ("surprised", "angry", "happy", "fearful", "sad", "neutral", "disgust")
+"""The classes of the study's table, in its order. It counts IEMOCAP's excited as happy."""
+OTHER = "others"
+_IEMOCAP = {"angry": 1103, "happy": 1636, "sad": 1084, "neutral": 1708}
+STUDY_COUNTS: Mapping[str, Mapping[str, int]] = {
+    "emodb": {"angry": 127, "happy": 71, "fearful": 69, "sad": 62, "neutral": 79, "disgust": 81},
+    "enterface": {"surprised": 215, "angry": 215, "happy": 212, "fearful": 215, "sad": 215, "disgust": 215},
+    "afew": {
+        "surprised": 103,
+        "angry": 156,
+        "happy": 171,
+        "fearful": 113,
+        "sad": 145,
+        "neutral": 167,
+        "disgust": 106,
+    },
+    "iemocap": _IEMOCAP,
+    "iemocap-pickle": _IEMOCAP,
+}
+"""The study's table as it was printed."""
+EMODB_NOTE = (
+    "EmoDB: the study's table gives 81 for disgust. That is EmoDB's count of boredom; its count of disgust is 46. "
+    "The tables here show what the files hold."
+)
+_MERGED = NAMED_MAPPINGS["excited-is-happy"]
 
 
 @dataclass(frozen=True)
@@ -74,6 +95,55 @@ def class_table(table: UtteranceTable) -> Crosstab:
     return crosstab("class", table, lambda u: u.label, lambda u: u.corpus)
 
 
+def study_class(label: str) -> str:
+    """The class of the study's table that `label` counts for; OTHER if it has none."""
+    label = _MERGED.get(label, label)
+    return label if label in STUDY_CLASSES else OTHER
+
+
+def study_table(table: UtteranceTable) -> Crosstab:
+    """The study's table of data bases by its seven classes, from the files; other classes in one column."""
+    by_corpus = {corpus: of_corpus(table, corpus) for corpus in table.counts(lambda u: u.corpus)}
+    counts = {corpus: part.counts(lambda u: study_class(u.label)) for corpus, part in by_corpus.items()}
+    columns = (*STUDY_CLASSES, *((OTHER,) if any(OTHER in row for row in counts.values()) else ()))
+    rows = tuple(tuple(row.get(column, 0) for column in columns) for row in counts.values())
+    return Crosstab("data base", tuple(counts), columns, rows)
+
+
+def iemocap_tables(table: UtteranceTable) -> tuple[Crosstab, ...]:
+    """IEMOCAP's four classes, excited counted as happy: by session, and by style where the corpus tells it.
+
+    Nothing for other corpora; the published features are a corpus of their own.
+    """
+    tables = []
+    for corpus in ("iemocap", "iemocap-pickle"):
+        four = of_corpus(table, corpus).relabelled(_MERGED).where(lambda u: u.label in FOUR)
+        if len(four):
+            tables.append(crosstab(corpus, four, lambda u: u.label, lambda u: str(u.session)))
+        if len(four) and all("style" in u.attributes for u in four):
+            tables.append(crosstab(corpus, four, lambda u: u.label, lambda u: str(u.attributes["style"])))
+    return tuple(tables)
+
+
+def notes(table: UtteranceTable) -> tuple[str, ...]:
+    """What a reader who compares the tables with others needs to know: copies that differ from their release, and
+    EmoDB's boredom, which the study's table takes for disgust."""
+    present = table.counts(lambda u: u.corpus)
+    differing = [corpora.difference(name, of_corpus(table, name)) for name in present if info_of(name)]
+    emodb = (EMODB_NOTE,) if "emodb" in present else ()
+    return (*(text[0].upper() + text[1:] for text in differing if text), *emodb)
+
+
+def of_corpus(table: UtteranceTable, corpus: str) -> UtteranceTable:
+    """The utterances of one corpus."""
+    return table.where(lambda u: u.corpus == corpus)
+
+
+def info_of(corpus: str) -> CorpusInfo | None:
+    """The data sheet of a corpus; None for one's own folder."""
+    return corpora.get(corpus).INFO if corpus in corpora.names() else None
+
+
 def speaker_table(table: UtteranceTable) -> Crosstab:
     """Utterances by speaker and class."""
     return crosstab("speaker", table, lambda u: u.speaker, lambda u: u.label)
@@ -88,14 +158,15 @@ def durations(table: UtteranceTable) -> tuple[float, ...]:
     """The duration of each utterance in seconds, in table order, from file header and its start and end.
 
     Raises:
-        AudioError: as `voxaffect.corpora.files.audio_header`.
+        AudioError, CorpusError: as `voxaffect.corpora.header`.
     """
-    whole: dict[Path, float] = {}
+    whole: dict[Path | str, float] = {}
     seconds = []
     for utterance in table:
-        if utterance.path not in whole:
-            whole[utterance.path] = audio_header(utterance.path).duration
-        duration = whole[utterance.path]
+        source = corpora.source(utterance)
+        if source not in whole:
+            whole[source] = corpora.header(utterance).duration
+        duration = whole[source]
         end = duration if utterance.end is None else min(utterance.end, duration)
         seconds.append(max(end - (utterance.start or 0.0), 0.0))
     return tuple(seconds)
@@ -105,122 +176,31 @@ def duration_statistics(table: UtteranceTable, seconds: Sequence[float]) -> tupl
     """Durations by corpus; `seconds` are those of `durations`."""
     return tuple(
         DurationStatistics(corpus, len(s), sum(s), min(s), statistics.median(s), statistics.fmean(s), max(s))
-        for corpus, s in _by_corpus(table, seconds).items()
+        for corpus, s in by_corpus(table, seconds).items()
     )
 
 
 def describe(table: UtteranceTable, seconds: Sequence[float]) -> str:
-    """All tables as one text: classes, genders, durations and speakers."""
+    """All tables as one text: classes, those of the study, genders, durations and speakers; then the notes."""
     rows = [
         [d.corpus, str(d.n), clock(d.total), *(f"{s:.2f}" for s in (d.shortest, d.median, d.mean, d.longest))]
         for d in duration_statistics(table, seconds)
     ]
     lengths = text_table(["duration", "n", "h:mm:ss", "shortest", "median", "mean", "longest (s)"], rows)
-    parts = [class_table(table).text(), gender_table(table).text(), lengths, speaker_table(table).text()]
-    return "\n\n".join(parts) + "\n"
+    tables = [class_table(table), study_table(table), *iemocap_tables(table)]
+    parts = [*(t.text() for t in tables), gender_table(table).text(), lengths, speaker_table(table).text()]
+    said = [f"note: {note}" for note in notes(table)]
+    return "\n\n".join([*parts, *(["\n".join(said)] if said else [])]) + "\n"
 
 
-def check_plot_path(path: Path) -> None:
-    """Raise UsageError `plot_format` or `no_such_folder` unless a picture can be written to `path`."""
-    if path.suffix.casefold() not in PLOT_SUFFIXES:
-        raise UsageError(
-            "plot_format", f"cannot draw to {path.name!r}; expected a name ending in {list(PLOT_SUFFIXES)}"
-        )
-    if not path.parent.is_dir():
-        raise UsageError("no_such_folder", f"{path.parent} is not a folder", where=str(path))
-
-
-def plot(table: UtteranceTable, seconds: Sequence[float], path: str | Path) -> None:
-    """Draw classes, durations and speakers of each corpus into one picture file (.png, .pdf or .svg).
-
-    Raises:
-        UsageError: `plot_format`, `no_such_folder`, or `missing_dependency` without matplotlib.
-        ResourceError: `cannot_write`.
-    """
-    path = Path(path)
-    check_plot_path(path)
-    try:
-        from matplotlib.figure import Figure  # no pyplot: it would choose a screen and keep global state
-    except ImportError as error:
-        raise missing_extra("matplotlib", "plot") from error
-    colours = {corpus: _COLOURS[i % len(_COLOURS)] for i, corpus in enumerate(class_table(table).columns)}
-    figure = Figure(figsize=(11, 10), dpi=120, layout="constrained")
-    classes, lengths, speakers = figure.subplots(3, 1)
-    _draw_classes(classes, class_table(table), colours)
-    _draw_durations(lengths, _by_corpus(table, seconds), colours)
-    _draw_speakers(speakers, table.counts(lambda u: u.speaker), colours)
-    picture = io.BytesIO()
-    figure.savefig(picture, format=path.suffix.casefold()[1:])
-    try:
-        path.write_bytes(picture.getvalue())
-    except OSError as error:
-        raise ResourceError(
-            "cannot_write", f"cannot write {path}: {error.strerror}", where=str(path)
-        ) from error
-
-
-def _draw_classes(axes: Axes, table: Crosstab, colours: Mapping[str, str]) -> None:
-    width = 0.84 / len(table.columns)
-    for j, corpus in enumerate(table.columns):
-        heights = [counts[j] for counts in table.counts]
-        places = [i + (j - (len(table.columns) - 1) / 2) * width for i in range(len(table.rows))]
-        bars = axes.bar(
-            places, heights, width * 0.94, label=f"{corpus} ({sum(heights)})", color=colours[corpus]
-        )
-        axes.bar_label(bars, labels=[_dash(h) if h else "" for h in heights], fontsize=7.5, padding=1.5)
-    axes.set_xticks(range(len(table.rows)), table.rows)
-    _finish(axes, "Class distribution", "utterances", legend=True)
-    axes.margins(x=0.01, y=0.1)
-
-
-def _draw_durations(axes: Axes, seconds: Mapping[str, Sequence[float]], colours: Mapping[str, str]) -> None:
-    longest = max(max(s) for s in seconds.values())
-    bins = [i * longest / 50 for i in range(51)]
-    for corpus, s in seconds.items():
-        label = f"{corpus} (median {statistics.median(s):.2f} s, {clock(sum(s))} in all)"
-        weights = [100 / len(s)] * len(s)
-        axes.hist(
-            s, bins, weights=weights, histtype="stepfilled", alpha=0.35, color=colours[corpus], label=label
-        )
-        axes.hist(s, bins, weights=weights, histtype="step", linewidth=1.4, color=colours[corpus])
-    axes.set_xlabel("duration (s)")
-    axes.set_xlim(0, longest)
-    _finish(axes, "Durations", "share of the corpus (%)", legend=True)
-
-
-def _draw_speakers(axes: Axes, counts: Mapping[str, int], colours: Mapping[str, str]) -> None:
-    names = list(counts)
-    corpora = [name.partition("/")[0] for name in names]
-    axes.bar(range(len(names)), list(counts.values()), 0.8, color=[colours[corpus] for corpus in corpora])
-    if len(names) <= _MAX_SPEAKER_NAMES:
-        axes.set_xticks(range(len(names)), [n.partition("/")[2] for n in names], rotation=90, fontsize=8)
-    else:
-        axes.set_xticks([])
-    for corpus in dict.fromkeys(corpora):
-        members = [i for i, c in enumerate(corpora) if c == corpus]
-        axes.text(statistics.fmean(members), 1.0, f"{corpus}: {len(members)}", ha="center", va="bottom",
-                  transform=axes.get_xaxis_transform(), color=colours[corpus], fontsize=9)  # fmt: skip
-    axes.margins(x=0.01)
-    _finish(axes, f"Speakers ({len(names)})", "utterances", legend=False)
-
-
-def _finish(axes: Axes, title: str, unit: str, *, legend: bool) -> None:
-    axes.set_title(title, loc="left", fontweight="bold", pad=16)
-    axes.set_ylabel(unit)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(axis="y", linewidth=0.5, alpha=0.5)
-    axes.set_axisbelow(True)
-    if legend:
-        axes.legend(frameon=False, loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=3, fontsize=9)
-
-
-def _by_corpus(table: UtteranceTable, seconds: Sequence[float]) -> dict[str, list[float]]:
+def by_corpus(table: UtteranceTable, seconds: Sequence[float]) -> dict[str, list[float]]:
+    """The durations of each corpus; raises ValueError if there are not as many as utterances."""
     if len(seconds) != len(table):
         raise ValueError(f"{len(seconds)} durations for {len(table)} utterances")
-    by_corpus: dict[str, list[float]] = {}
+    parts: dict[str, list[float]] = {}
     for utterance, s in zip(table, seconds, strict=True):
-        by_corpus.setdefault(utterance.corpus, []).append(s)
-    return dict(sorted(by_corpus.items()))
+        parts.setdefault(utterance.corpus, []).append(s)
+    return dict(sorted(parts.items()))
 
 
 def _dash(n: int) -> str:

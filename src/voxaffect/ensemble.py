@@ -168,12 +168,19 @@ def ensemble(
     """Combine `members` and write the ensemble's run folder to `out`; `name` is its title (default: the folder's).
 
     Raises:
-        UsageError: `run_exists` where `out` holds anything, and what `combine` raises.
+        UsageError: `run_exists` where `out` holds anything, `same_file` where two names would make one file, and what
+            `combine` raises.
         CorpusError: what `combine` raises.
         ResourceError: `disk`.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError("run_exists", f"{out} is not empty", hint="choose another folder")
+    files: dict[str, str] = {}
+    for member in members:
+        if (other := files.setdefault(file_name(member).casefold(), member)) != member:
+            raise UsageError(
+                "same_file", f"members {other!r} and {member!r} would share the file {file_name(member)}.csv"
+            )
     combined = combine(members, vote, trust=trust)
     write(combined, out, name or out.name)
     return combined

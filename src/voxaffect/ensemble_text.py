@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 import numpy as np
 
 from voxaffect.ensemble import Ensemble, MemberFigures
+from voxaffect.stamps import stamped
 
 TITLES = {"majority": "majority vote", "mean": "mean of probabilities", "weighted": "weighted mean"}
 MOST_NAMES = 8
@@ -19,7 +21,8 @@ def render(e: Ensemble) -> str:
     speakers = len(set(e.predictions.speakers) - {""})
     head = f"  {len(e.members)} members on {n} utterances of {speakers} speakers, {_count(seeds, 'seed')}"
     stamp = [f"  OPTIMISTIC: {', '.join(e.optimistic)}"] if e.optimistic else []
-    return "\n".join([*stamp, head, "", *_members(e), "", *_gain(e), *_notices(e)])
+    text = "\n".join([*stamp, head, "", *_members(e), "", *_gain(e), *_notices(e)])
+    return stamped(text) if e.optimistic else text
 
 
 def _members(e: Ensemble) -> list[str]:
@@ -47,15 +50,13 @@ def _gain(e: Ensemble) -> list[str]:
         lines.append(f"  {name:20}  {100 * g.difference.value:>+6.1f}  {span:16}{g.p:>6.3f}")
     m = e.gain.mcnemar
     lines.append(
-        f"  against {e.gain.member}, the member of median WA: right alone {m.only_first} to {m.only_second}, "
-        f"exact McNemar p = {m.p:.3g}"
+        f"  against {e.gain.member}, the member of median WA: right alone vote {m.only_first}, {e.gain.member} "
+        f"{m.only_second}: exact McNemar p = {m.p:.3g}"
     )
-    kappas = [k for i, row in enumerate(e.pairwise_kappa) for k in row[:i]]
+    kappas = [k for i, row in enumerate(e.pairwise_kappa) for k in row[:i] if not math.isnan(k)]
+    alike = f"kappa between two of them {np.mean(kappas):.2f} on average" if kappas else "kappa undefined"
     ties = f"; {_count(e.ties, 'tie')}" if e.vote == "majority" else ""
-    lines.append(
-        f"  {100 * e.agreement:.1f} % of the members agree with the vote, kappa between two of them "
-        f"{np.mean(kappas):.2f} on average{ties}"
-    )
+    lines.append(f"  {100 * e.agreement:.1f} % of the members agree with the vote, {alike}{ties}")
     return lines
 
 

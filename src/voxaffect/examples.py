@@ -1,29 +1,37 @@
 """From a table of utterances to what a model trains on and is judged on: features, copies, encoder states.
 
 Everything that does not change between epochs and folds is computed once: audio, features, altered copies, and
-the states of a frozen speech encoder (kept on disk by content, see `voxaffect.cache`).
+the states of frozen encoders (kept on disk by content, see `voxaffect.cache`). Of a corpus that holds features in
+place of recordings, segments are read from its file whenever they are needed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
+from voxaffect import corpora
 from voxaffect.augmentation import altered_copy, mask_features
 from voxaffect.cache import ArrayCache, content_key
 from voxaffect.errors import CorpusError, UsageError
-from voxaffect.features import HOP_LENGTH, INPUTS, SAMPLE_RATE, FeatureOptions, extract, segments
+from voxaffect.features import HOP_LENGTH, PUBLISHED, SAMPLE_RATE, FeatureOptions, extract, segments
 from voxaffect.recipe import AugmentationOptions
 from voxaffect.table import Utterance, UtteranceTable
 
 if TYPE_CHECKING:
+    from voxaffect.encoders import Cacheable
     from voxaffect.encoders.speech import SpeechEncoder
 
 Item = dict[str, np.ndarray]
-"""Named feature arrays, time first, and `n_samples`; `speech_states` (T', L, D) float16 if the encoder is frozen."""
+"""Named feature arrays, time first, and `n_samples`; for frozen encoders their states, float16: `speech_states`
+(T', L, D), `spectrogram_states` (P, D)."""
+
+UNLABELLED = -100
+"""The class number of an utterance whose label is none of the model's: a teacher may speak of it, truth does not."""
 
 MAX_SECONDS = 60.0
 """Longer utterances are refused in training: they are more likely a wrong index than an utterance."""
@@ -33,9 +41,9 @@ MAX_SECONDS = 60.0
 class ExampleStore:
     """Features of the utterances of a table, by position in the table.
 
-    `labels` gives the class numbers. `frozen` is a speech encoder whose states are computed here, once; None where
-    there is none or where it is fine-tuned. `teacher` gives training items, and only those, the array `teacher`
-    (T', D) float16, the mean of its `teacher_layers`, and the state `teacher_start` that it begins with.
+    `labels` gives the class numbers. `inputs` are the features that the model reads besides the states of its
+    `frozen` encoders, which are computed here, once. `teacher` gives training items, and only those, the array
+    `teacher` (T', D) float16, the mean of its `teacher_layers`, and the state `teacher_start` that it begins with.
     """
 
     table: UtteranceTable
@@ -43,20 +51,21 @@ class ExampleStore:
     options: FeatureOptions
     inputs: tuple[str, ...]
     augmentation: AugmentationOptions
-    frozen: SpeechEncoder | None
+    frozen: tuple[Cacheable, ...]
     cache: ArrayCache
     teacher: SpeechEncoder | None = None
     teacher_layers: tuple[int, ...] = ()
     seed: int = 0
     pooled: dict[object, Any] = field(default_factory=dict)
     """What parts derive from all utterances alike, kept for the next part."""
-    _judged: dict[int, list[Item]] = field(default_factory=dict)
-    _trained: dict[int, list[list[Item]]] = field(default_factory=dict)
+    _judged: dict[int, Sequence[Item]] = field(default_factory=dict)
+    _trained: dict[int, list[Sequence[Item]]] = field(default_factory=dict)
 
     @property
     def targets(self) -> np.ndarray:
-        """(N,) int64 class numbers."""
-        return np.array([self.labels.index(u.label) for u in self.table], dtype=np.int64)
+        """(N,) int64 class numbers, UNLABELLED where the label is none of `labels`."""
+        number = {label: k for k, label in enumerate(self.labels)}
+        return np.array([number.get(u.label, UNLABELLED) for u in self.table], dtype=np.int64)
 
     @property
     def _cropped(self) -> bool:
@@ -66,6 +75,11 @@ class ExampleStore:
     def prepare(self, progress: Callable[[Sequence[int]], Iterable[int]] = iter) -> None:
         """Compute everything for all utterances; `progress` wraps the loop over positions."""
         for index in progress(range(len(self.table))):
+            stored = corpora.stored_segments(self.table[index])
+            if stored is not None:
+                self._judged[index] = kept = self._stored(self.table[index], stored)
+                self._trained[index] = [kept]
+                continue
             waveform = read_utterance(self.table[index])
             self._judged[index] = judged = self._segments(waveform)
             self._trained[index] = [self._training_items(waveform, None if self._cropped else judged)]
@@ -74,14 +88,14 @@ class ExampleStore:
                 altered = altered_copy(waveform, self.augmentation, rng)
                 self._trained[index].append(self._training_items(altered))
 
-    def narrowed(self, inputs: tuple[str, ...], frozen: SpeechEncoder | None) -> ExampleStore:
-        """The same examples for a model that reads fewer `inputs`, or no states of a `frozen` encoder.
+    def narrowed(self, inputs: tuple[str, ...], frozen: tuple[Cacheable, ...]) -> ExampleStore:
+        """The same examples for a model that reads fewer `inputs`, or states of fewer `frozen` encoders.
 
         What is prepared is shared, not copied; a model gets the very items that a store of its own would give it.
         """
         return replace(self, inputs=inputs, frozen=frozen)
 
-    def judged(self, index: int) -> list[Item]:
+    def judged(self, index: int) -> Sequence[Item]:
         """The segments that dev and test answers of utterance `index` are made of, as in prediction."""
         return [self._wanted(item) for item in self._judged[index]]
 
@@ -103,7 +117,25 @@ class ExampleStore:
         """What the teacher makes of utterance `index` and its copies: (T', D) float32 each, uncropped."""
         return [copy[0]["teacher"].astype(np.float32) for copy in self._trained[index]]
 
-    def _training_items(self, waveform: np.ndarray, segments: list[Item] | None = None) -> list[Item]:
+    def _stored(self, utterance: Utterance, stored: Sequence[Mapping[str, np.ndarray]]) -> Sequence[Item]:
+        """The segments that a corpus holds in place of a recording; refused where the recipe needs more than that."""
+        available = [name for name in stored[0] if name != "n_samples"]
+        missing = [name for name in self._feature_inputs() if name not in available]
+        wanted = (
+            ('[features] preset = "published"', self.options != PUBLISHED),
+            ("[augmentation] copies = 0", self.augmentation.copies > 0),
+            ("no [distillation]", self.teacher is not None),
+            (f"a model that takes {available}, not {missing}", bool(missing)),
+        )
+        if needs := [text for text, wrong in wanted if wrong]:
+            raise UsageError(
+                "stored_features",
+                f"{utterance.corpus!r} holds the published features, not recordings; it needs {' and '.join(needs)}",
+            )
+        states = [self._states(dict(item)) for item in stored] if self.frozen else ()
+        return _StoredItems(stored, self.inputs, states)
+
+    def _training_items(self, waveform: np.ndarray, segments: Sequence[Item] | None = None) -> Sequence[Item]:
         """What training draws from: whole utterances where it crops, else `segments` (computed if not given)."""
         items = self._whole(waveform) if self._cropped else segments or self._segments(waveform)
         if self.teacher is None:
@@ -137,28 +169,54 @@ class ExampleStore:
 
     def _wanted(self, item: Item) -> Item:
         """`item` without what only others read; masks are then drawn as if it had never been there."""
-        cached = self.frozen is not None and "speech_states" in item
-        unwanted = {*INPUTS} - {*(self.inputs if cached else self._feature_inputs())}
-        if self.frozen is None:
-            unwanted.add("speech_states")
-        return {name: values for name, values in item.items() if name not in unwanted}
+        wanted = {*self.inputs, "n_samples", "teacher", "teacher_start"}
+        for encoder in self.frozen:
+            # Where training crops, the encoder is given its own features.
+            wanted |= {encoder.states_name} if encoder.states_name in item else {*encoder.inputs}
+        return {name: values for name, values in item.items() if name in wanted}
 
     def _feature_inputs(self) -> tuple[str, ...]:
-        return (
-            self.inputs if self.frozen is None else tuple(dict.fromkeys((*self.inputs, *self.frozen.inputs)))
-        )
+        return tuple(dict.fromkeys((*self.inputs, *(name for e in self.frozen for name in e.inputs))))
 
     def _with_states(self, item: Item) -> Item:
-        if self.frozen is None:
-            return item
-        encoder = self.frozen
-        source = np.ascontiguousarray(item[encoder.inputs[0]])
-        key = content_key(
-            "speech_states/2", encoder.states_key, str(int(item["n_samples"])), source.tobytes()
-        )
-        states = self.cache.get(key, lambda: encoder.numpy_states(item))
-        kept = {name: value for name, value in item.items() if name in self.inputs or name == "n_samples"}
-        return {**kept, "speech_states": states}
+        kept = {name: values for name, values in item.items() if name in self.inputs or name == "n_samples"}
+        return kept | self._states(item)
+
+    def _states(self, item: Item) -> Item:
+        """The states of the frozen encoders for the features `item`, by name."""
+        states: Item = {}
+        for encoder in self.frozen:
+            source = np.ascontiguousarray(item[encoder.inputs[0]])
+            key = content_key(
+                f"{encoder.states_name}/2", encoder.states_key, str(int(item["n_samples"])), source.tobytes()
+            )
+            states[encoder.states_name] = self.cache.get(key, partial(encoder.numpy_states, item))
+        return states
+
+
+class _StoredItems(Sequence[Item]):
+    """Segments that stay in their corpus' file, with the states of frozen encoders where there are some."""
+
+    def __init__(
+        self,
+        stored: Sequence[Mapping[str, np.ndarray]],
+        inputs: tuple[str, ...],
+        states: Sequence[Item],
+    ) -> None:
+        self._stored, self._kept, self._states = stored, (*inputs, "n_samples"), states
+
+    def __len__(self) -> int:
+        return len(self._stored)
+
+    @overload
+    def __getitem__(self, index: int) -> Item: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Item]: ...
+    def __getitem__(self, index: int | slice) -> Any:
+        if isinstance(index, slice):
+            return [self[i] for i in range(len(self))[index]]
+        item = {name: values for name, values in self._stored[index].items() if name in self._kept}
+        return item | self._states[index] if self._states else item
 
 
 def crop(item: Item, window: float, rng: np.random.Generator) -> Item:

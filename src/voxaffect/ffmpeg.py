@@ -20,6 +20,7 @@ from voxaffect.audio_input import Input, held_in_memory, unreadable
 from voxaffect.decoders import Notice, Samples, Track, block_frames
 from voxaffect.errors import AudioError
 from voxaffect.mp4 import check_index
+from voxaffect.truncation import stops_early
 
 _LONGEST = 366 * 86_400.0  # seconds; no header that announces more is believed
 _CODECS = (
@@ -45,6 +46,9 @@ def ffmpeg_track(source: Input, container: Container) -> Track:
     if not source.seekable and not container.from_pipe:
         source = held_in_memory(source)
     has_index = container.demuxer != "mov" or check_index(source)
+    is_cut = stops_early(source, container)
+    if source.seekable:
+        source.seek(0)
     opened: InputContainer | None = None
     try:
         opened = av.open(
@@ -58,7 +62,7 @@ def ffmpeg_track(source: Input, container: Container) -> Track:
                 "codec_whitelist": _CODECS,
             },
         )
-        return _opened_track(source, container, opened)
+        return _opened_track(source, container, opened, is_cut)
     except BaseException as error:
         if opened is not None:
             opened.close()
@@ -69,7 +73,7 @@ def ffmpeg_track(source: Input, container: Container) -> Track:
         raise
 
 
-def _opened_track(source: Input, container: Container, opened: InputContainer) -> Track:
+def _opened_track(source: Input, container: Container, opened: InputContainer, is_cut: bool) -> Track:
     if not opened.streams.audio:
         what = "video only" if opened.streams.video else "no audio stream"
         raise source.error("no_audio_stream", f"{source.name} has {what}")
@@ -101,7 +105,7 @@ def _opened_track(source: Input, container: Container, opened: InputContainer) -
             "unsupported_format",
             f"{source.name} has sample rate {rate}; expected {wav.MIN_RATE} to {wav.MAX_RATE} Hz",
         )
-    announced, believable = _announced(source, container, opened, stream)
+    announced, believable = _announced(source, container, opened, stream, is_cut)
     if not believable:
         notices.append(
             Notice("header_size", "the header announces more audio than can be true; all of it was read")
@@ -115,8 +119,8 @@ def _opened_track(source: Input, container: Container, opened: InputContainer) -
             notices.append(
                 Notice("damaged", f"{len(packets.damaged)} pieces could not be decoded and are missing")
             )
-        elif container.name == "ogg" and _lacks_end(source):
-            notices.append(Notice("truncated", "the file stops before its end mark"))
+        elif announced is None and (is_cut or stops_early(source, container, packets.last_position)):
+            notices.append(Notice("truncated", "the file stops before its end"))
 
     return Track(
         container.name,
@@ -125,7 +129,7 @@ def _opened_track(source: Input, container: Container, opened: InputContainer) -
         channels,
         announced,
         1.5 / rate if container.name in _EXACT else _SLACK,
-        announced is not None and source.size is not None and announced <= source.size,
+        announced is not None and source.size is not None and announced <= source.size and not is_cut,
         blocks,
         opened.close,
         notices,
@@ -139,6 +143,8 @@ class _Packets:
         self._source, self._opened, self._stream = source, opened, stream
         self.damaged: list[Exception] = []
         self.ends_damaged = False
+        self.last_position: int | None = None
+        """Where in the file the last packet begins."""
 
     def frames(self) -> Iterator[av.AudioFrame]:
         packets = self._opened.demux(self._stream)
@@ -152,6 +158,7 @@ class _Packets:
                 raise unreadable(self._source, error) from None
             if packet is None:
                 return
+            self.last_position = packet.pos if packet.size else self.last_position
             try:
                 decoded = packet.decode()
             except av.FFmpegError as error:  # the next packet may be whole again
@@ -203,7 +210,7 @@ def _dropped(blocks: Iterator[Samples], frames: int) -> Iterator[Samples]:
 
 
 def _announced(
-    source: Input, container: Container, opened: InputContainer, stream: av.AudioStream
+    source: Input, container: Container, opened: InputContainer, stream: av.AudioStream, is_cut: bool
 ) -> tuple[float | None, bool]:
     """The seconds that the header gives, and False where it gives some that cannot be true.
 
@@ -221,6 +228,8 @@ def _announced(
         tagged = _tagged_seconds(source)
         if seconds is None or tagged is None or abs(seconds - tagged) > 1:
             seconds = None  # a guess; also where files with tags of their own were joined
+    elif container.name in ("avi", "caf") and is_cut:  # FFmpeg's length is that of what there is
+        seconds = float(stream.frames * stream.time_base) if stream.time_base is not None else None
     elif container.name not in _EXACT and container.demuxer != "mov":
         seconds = None
     if seconds is None or seconds <= 0:
@@ -251,20 +260,6 @@ def _tagged_seconds(source: Input) -> float | None:
         count = int.from_bytes(frame[at + offset : at + offset + 4], "big")
         return count * mpeg_frame_seconds(frame)
     return None
-
-
-def _lacks_end(source: Input) -> bool:
-    """Whether an Ogg file ends without a whole page marked as the last. Source: RFC 3533, section 6."""
-    if source.size is None:
-        return False
-    source.seek(max(0, source.size - 65_536 - 27 - 255))  # the longest page
-    tail = source.file.read()
-    start = tail.rfind(b"OggS")
-    header = tail[start : start + 27] if start >= 0 else b""
-    if len(header) < 27 or not header[5] & 4:
-        return True
-    lacing = tail[start + 27 : start + 27 + header[26]]
-    return start + 27 + header[26] + sum(lacing) > len(tail)
 
 
 def _undecodable(source: Input, container: Container, error: Exception, has_index: bool = True) -> AudioError:

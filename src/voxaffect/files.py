@@ -2,42 +2,74 @@
 
 from __future__ import annotations
 
-import contextlib
+import errno
 import json
 import os
-import tempfile
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from voxaffect.errors import ResourceError
 
+HALF_WRITTEN = ".part"
+"""How the name of a file ends while it is being written; it begins with a dot."""
+_FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
+"""What a system says that has no room left, on the disk or for this user."""
+
 
 def write_text(path: Path, text: str) -> None:
-    """Write `text` by rename, so that a reader sees the old file or the new one; ResourceError if the disk is full."""
+    """Write `text` as UTF-8; as `write_bytes`."""
     write_bytes(path, text.encode("utf-8"))
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write `value` as indented JSON, by rename."""
+    """Write `value` as indented JSON; as `write_bytes`."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write `data` by rename; ResourceError `disk` if there is no room or the disk fails."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary: str | None = None
+    """Write `data`, making the folders that are not there; a reader sees the old file or the new one.
+
+    Raises ResourceError as `atomic_file` does.
+    """
     try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
+        with suppress(FileExistsError):  # a file in the folder's place: opening says it better
+            path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        if temporary is not None:
-            with contextlib.suppress(OSError):
-                Path(temporary).unlink()
-        raise ResourceError(
-            "disk", f"cannot write {path}: {error.strerror or error}", where=str(path)
-        ) from error
+        raise cannot_write(error, path) from error
+    with atomic_file(path) as file:
+        file.write(data)
+
+
+@contextmanager
+def atomic_file(path: str | os.PathLike[str], *, text: bool = False) -> Iterator[IO[Any]]:
+    """A file (UTF-8 if `text`) that becomes `path` when all is written, and leaves nothing if that fails.
+
+    Raises ResourceError `disk_full` or `cannot_write`.
+    """
+    path = Path(path)
+    temporary = path.parent / f".voxaffect-{secrets.token_hex(8)}{HALF_WRITTEN}"  # not longer for a long name
+    try:
+        with temporary.open("x", encoding="utf-8", newline="") if text else temporary.open("xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())  # else a loss of power could leave the name with nothing behind it
+        temporary.replace(path)
+    except OSError as error:
+        raise cannot_write(error, path) from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink()
+
+
+def cannot_write(error: OSError, path: str | os.PathLike[str]) -> ResourceError:
+    """The error for output that did not fit or was not allowed."""
+    name = os.fspath(path)
+    if error.errno in _FULL:
+        return ResourceError(
+            "disk_full", "no space left for the output", hint="make room and run it again", where=name
+        )
+    reason = error.strerror or str(error)
+    return ResourceError("cannot_write", f"the output cannot be written ({reason})", where=name)

@@ -89,7 +89,7 @@ def fingerprint(path: Path, start: float | None = None, end: float | None = None
     with open_audio(path, start=start or 0.0, end=end) as reader:
         for block in reader.blocks():
             samples = mono(block)
-            digest.update(np.round(samples * 32767).clip(-32768, 32767).astype("<i2").tobytes())
+            digest.update(np.round(samples * 32768).clip(-32768, 32767).astype("<i2").tobytes())
             if n_kept < MAX_SECONDS * SAMPLE_RATE:
                 kept.append(samples)
                 n_kept += len(samples)

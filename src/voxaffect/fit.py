@@ -8,6 +8,7 @@ one machine and device).
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -109,11 +110,15 @@ def fit(
                 loss = objective(inputs, y, rng)
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()  # type: ignore[no-untyped-call]
-            except torch.OutOfMemoryError as error:
+            except RuntimeError as error:
+                if not _no_memory(error):
+                    raise
+                wanted = re.search(r"tried to allocate ([\d.]+ \w+)", str(error), re.IGNORECASE)
                 raise ResourceError(
                     "out_of_memory",
-                    str(error).split("\n")[0],
-                    hint=f"try --set training.batch_size={options.batch_size // 2}",
+                    f"no room for a batch of {options.batch_size} in epoch {epoch}"
+                    + (f": {wanted[1]} more were asked for" if wanted else ""),
+                    hint=f"try --set training.batch_size={max(1, options.batch_size // 2)}",
                 ) from error
             norm = nn.utils.clip_grad_norm_(model.parameters(), options.gradient_clip or math.inf)
             step_loss = float(loss.detach())
@@ -197,8 +202,9 @@ def to_tensors(items: Sequence[Item], device: str = "cpu") -> dict[str, Tensor]:
     batch = {name: torch.from_numpy(values).to(device) for name, values in collate(list(items)).items()}
     if "speech_states" in batch:
         batch["speech_states"] = batch["speech_states"].transpose(1, 2).float()
-    if "teacher" in batch:
-        batch["teacher"] = batch["teacher"].float()
+    for name in ("spectrogram_states", "teacher"):
+        if name in batch:
+            batch[name] = batch[name].float()
     return batch
 
 
@@ -207,11 +213,16 @@ def hash_seed(*parts: int) -> int:
     return int(np.random.SeedSequence(list(parts)).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
+def _no_memory(error: RuntimeError) -> bool:
+    """Whether torch found no room: it has a class for that on a GPU, and a sentence on the CPU."""
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
 def _diverged(where: str, epoch: int) -> ResourceError:
     return ResourceError(
         "diverged",
         f"in epoch {epoch} the loss was not finite for {where}",
-        hint="try a lower --set training.learning_rate; the last good checkpoint is kept",
+        hint="try a lower --set training.learning_rate; a checkpoint of the epochs before it is kept",
     )
 
 

@@ -68,7 +68,7 @@ def _expand(name: str, passed_over: list[str]) -> Iterator[InputFile]:
         yield InputFile(STDIN, "stdin")
     elif not name:
         yield _missing(name, "not_found", "an input is an empty name", None)
-    elif Path(name).is_dir():
+    elif os.path.isdir(name):  # noqa: PTH112  (Path raises where the system will not look)
         yield from _in_folder(name, passed_over)
     elif any(c in name for c in _WILD) and "://" not in name and not os.path.lexists(name):
         matches = sorted(match for match in glob.glob(name, recursive=True) if match != name)  # noqa: PTH207

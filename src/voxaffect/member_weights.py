@@ -7,8 +7,9 @@ import numpy.typing as npt
 
 from voxaffect.errors import CorpusError
 
-MAX_ROUNDS = 10_000
-TOLERANCE = 1e-10
+MAX_ROUNDS = 2000
+"""Enough to come within some thousandths of a weight of 0; others are found to all digits."""
+TOLERANCE = 1e-9
 """Stop when no weight moves by more than this."""
 LEAST_PROBABILITY = 1e-12
 """A member that gave the truth probability 0 is treated as if it had given this much."""

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from voxaffect import onnx_fields
+from voxaffect.checkpoints import own_folders
 from voxaffect.errors import ArtefactError, UsageError
 
 if TYPE_CHECKING:
@@ -38,7 +39,8 @@ INPUTS = ("spectrogram", "mfcc", "waveform", "log_mel")
 VOTES = ("majority", "mean")
 DEVICES = ("auto", "cpu", "cuda")
 BUNDLED = Path(__file__).parent / "models"
-FOLDER_VARIABLE = "VOXAFFECT_MODELS"
+DEFAULT = "bundled"
+"""The model that answers where none is asked for, of those in `BUNDLED`."""
 
 _DIGEST = re.compile(re.escape(DIGEST_MARKER) + rb"([0-9a-f]{64})")
 
@@ -180,14 +182,14 @@ def find_model(model: str | os.PathLike[str] | None = None) -> Path:
     Raises ArtefactError `model_missing`, saying where it looked.
     """
     if model is None:
-        bundled = sorted(BUNDLED.glob("*.onnx"))
-        if bundled:
-            return bundled[0]
-        raise _missing("no bundled model", [BUNDLED], "NAME")
+        bundled = BUNDLED / f"{DEFAULT}.onnx"
+        if bundled.is_file():
+            return bundled
+        raise _missing("no bundled model", [bundled], DEFAULT)
     path = Path(model)
-    if path.is_file():
+    if os.path.isfile(model):  # noqa: PTH113  (Path raises where the system will not look)
         return path
-    if path.is_dir():
+    if os.path.isdir(model):  # noqa: PTH112
         inside = sorted(path.glob("*.onnx"))
         if len(inside) == 1:
             return inside[0]
@@ -198,7 +200,7 @@ def find_model(model: str | os.PathLike[str] | None = None) -> Path:
     name = os.fspath(model)
     for folder in model_folders():
         for candidate in (folder / f"{name}.onnx", folder / name / f"{name}.onnx"):
-            if candidate.is_file():
+            if os.path.isfile(candidate):  # noqa: PTH113
                 return candidate
     if path.suffix == ".onnx" or len(path.parts) > 1:
         raise ArtefactError(
@@ -212,13 +214,18 @@ def find_model(model: str | os.PathLike[str] | None = None) -> Path:
 
 def model_folders() -> list[Path]:
     """Where models are looked up by name."""
-    own = os.environ.get(FOLDER_VARIABLE, "")
-    return [BUNDLED, *(Path(p) for p in own.split(os.pathsep) if p)]
+    return [BUNDLED, *own_folders()]
 
 
 def list_models() -> list[Path]:
     """The files of all models that can be had by name, the bundled ones first."""
-    return [path for folder in model_folders() for path in sorted(folder.glob("*.onnx"))]
+    return [
+        path
+        for folder in model_folders()
+        for path in sorted(
+            [*folder.glob("*.onnx"), *(p for p in folder.glob("*/*.onnx") if p.stem == p.parent.name)]
+        )
+    ]
 
 
 def open_session(model: ModelFile, *, device: str = "auto", threads: int = 1) -> InferenceSession:

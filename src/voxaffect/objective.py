@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from voxaffect.examples import UNLABELLED
 from voxaffect.model import CoAttention
 from voxaffect.recipe import TrainingOptions
 
@@ -45,23 +46,31 @@ class Objective:
         return self._loss(mixed, [(share, y), (1 - share, y[partner])])
 
     def _loss(self, inputs: dict[str, Tensor], truths: list[tuple[float, Tensor]]) -> Tensor:
-        if self.distiller is None:
-            logits, distance = self.model(inputs), None
-        else:
-            logits, *seen = self.student(inputs)
-            distance = self.distiller(*seen, inputs["teacher"], inputs["teacher_start"])
-        parts = [
-            share
-            * F.cross_entropy(
-                logits, y, weight=self.class_weights, label_smoothing=self.options.label_smoothing
-            )
-            for share, y in truths
-        ]
-        total = torch.stack(parts).sum()
+        bfloat16 = self.options.precision == "bfloat16"
+        with torch.autocast(truths[0][1].device.type, dtype=torch.bfloat16, enabled=bfloat16):
+            if self.distiller is None:
+                logits, distance = self.model(inputs), None
+            else:
+                logits, *seen = self.student(inputs)
+                distance = self.distiller(*seen, inputs["teacher"], inputs["teacher_start"])
+        total = torch.stack([share * self._cross_entropy(logits.float(), y) for share, y in truths]).sum()
         return total if distance is None else total + distance
+
+    def _cross_entropy(self, logits: Tensor, y: Tensor) -> Tensor:
+        """The mean over the items that have a class; 0 where none has."""
+        if not bool((y != UNLABELLED).any()):
+            return 0.0 * logits.sum()
+        return F.cross_entropy(
+            logits,
+            y,
+            weight=self.class_weights,
+            label_smoothing=self.options.label_smoothing,
+            ignore_index=UNLABELLED,
+        )
 
 
 def class_weights(targets: np.ndarray, n_classes: int) -> Tensor:
     """(K,) weights by which every class of `targets` (N,) counts the same in a cross-entropy."""
-    counts = np.maximum(np.bincount(targets, minlength=n_classes), 1)
-    return torch.tensor(len(targets) / (n_classes * counts), dtype=torch.float32)
+    labelled = targets[targets != UNLABELLED]
+    counts = np.maximum(np.bincount(labelled, minlength=n_classes), 1)
+    return torch.tensor(len(labelled) / (n_classes * counts), dtype=torch.float32)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -37,11 +38,12 @@ class Outputs:
 
     def done(self, index: int) -> bool:
         """Whether every file of the input is there. Files appear whole, so this means that it is done."""
-        return bool(self.paths[index]) and all(path.exists() for path in self.paths[index])
+        return bool(self.paths[index]) and all(map(os.path.exists, self.paths[index]))
 
     def existing(self) -> list[Path]:
         """Which of the files are there already."""
-        return [path for group in (*self.paths, (self.errors,)) for path in group if path.exists()]
+        paths = [path for group in (*self.paths, (self.errors,)) for path in group]
+        return list(filter(os.path.exists, paths))  # Path.exists raises where the system will not look
 
 
 def plan_outputs(folder: str | os.PathLike[str], files: Sequence[InputFile], names: Sequence[str]) -> Outputs:
@@ -51,12 +53,15 @@ def plan_outputs(folder: str | os.PathLike[str], files: Sequence[InputFile], nam
     would meet (`call.wav`, `call.mp3`), both keep their extension (`call.wav.json`), and where they still
     meet, the later ones are numbered. The same inputs in the same order get the same names.
 
-    Raises UsageError `unknown_format` if one of `names` is no format, `not_a_folder` if `folder` is a file.
+    Raises UsageError `unknown_format` if one of `names` is no format, `not_a_folder` if `folder` is a file or
+    an empty name.
     """
     chosen = tuple(formats.get(name) for name in names)
-    folder = Path(folder)
-    if folder.exists() and not folder.is_dir():
+    if not os.fspath(folder):
+        raise UsageError("not_a_folder", "-o is an empty name; expected a folder, there or to be made")
+    if os.path.exists(folder) and not os.path.isdir(folder):  # noqa: PTH110, PTH112  (Path may raise)
         raise UsageError("not_a_folder", f"-o {folder} is a file; expected a folder, there or to be made")
+    folder = Path(folder)
     stems = [_fitting(Path(file.relative).with_suffix("")) for file in files if file.error is None]
     meetings = Counter(_key(stem) for stem in stems)
     taken = {_key(Path(ERRORS).with_suffix(""))}
@@ -90,7 +95,8 @@ def refuse_existing(outputs: Outputs) -> None:
 
 
 def _key(name: Path) -> str:
-    return os.fspath(name).casefold()  # many file systems do not tell capitals apart
+    """The same for names that a file system may take for one: many know neither capitals nor how é is put together."""
+    return unicodedata.normalize("NFC", os.fspath(name)).casefold()
 
 
 def _fitting(name: Path) -> Path:

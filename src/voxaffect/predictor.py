@@ -107,7 +107,7 @@ class Predictor:
         `on_error="record"` turns what fails into a result with `error`, so that no input is lost.
         `jobs` is how many recordings are worked on at the same time.
         """
-        if isinstance(inputs, str | bytes | bytearray | os.PathLike):
+        if isinstance(inputs, str | bytes | bytearray | memoryview | os.PathLike):
             raise TypeError("inputs is a single one; expected several, as in [path], or use predict")
         if on_error not in ("raise", "record"):
             raise ValueError(f"unknown on_error {on_error!r}; expected 'raise' or 'record'")
@@ -320,7 +320,7 @@ def _identity(audio: AudioInput) -> tuple[str, str | None]:
     if isinstance(audio, str | os.PathLike):
         path = os.fsdecode(os.fspath(audio))
         return path, path
-    if isinstance(audio, bytes | bytearray):
+    if isinstance(audio, bytes | bytearray | memoryview):
         return f"bytes:{hashlib.sha256(audio).hexdigest()[:16]}", None
     array = audio[0] if isinstance(audio, tuple) and audio else audio
     if hasattr(array, "tobytes"):

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from voxaffect.errors import ArtefactError, UsageError
-from voxaffect.files import write_json, write_text
+from voxaffect.files import HALF_WRITTEN, write_json, write_text
 from voxaffect.recipe import Recipe, recipe_from_json, recipe_to_json
 
 
@@ -70,17 +70,19 @@ class RunFolder:
                     hint="choose another folder, or restore the recipe",
                 )
             return
-        if self.path.exists() and any(self.path.iterdir()):
+        if self.path.exists() and any(path.suffix != HALF_WRITTEN for path in self.path.iterdir()):
             raise UsageError(
                 "run_exists", f"{self.path} is not empty and holds no run", hint="choose another folder"
             )
-        self.path.mkdir(parents=True, exist_ok=True)
         write_text(file, recipe_to_json(recipe))
         write_json(self.path / "environment.json", environment())
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the folder for this process; a second one is refused, a dead one's lock is taken over."""
+        """Hold the folder for this process; a second one is refused, a dead one's lock is taken over.
+
+        What a process that was killed had only half written is removed.
+        """
         file = self.path / "lock"
         try:
             handle = os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
@@ -92,6 +94,8 @@ class RunFolder:
             handle = os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
         with os.fdopen(handle, "w", encoding="utf-8") as lock:
             lock.write(str(os.getpid()))
+        for half in self.path.rglob(f".*{HALF_WRITTEN}"):
+            half.unlink(missing_ok=True)
         try:
             yield
         finally:

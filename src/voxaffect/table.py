@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from voxaffect.errors import CorpusError
+from voxaffect.errors import CorpusError, UsageError
 from voxaffect.labels import EMOTIONS
+
+PROPERTIES = ("corpus", "gender", "language", "session", "speaker", "take", "text")
+"""What an utterance can be chosen by beside its attributes; its label is chosen by a label set."""
+MAX_LISTED = 20
+"""How many values an error lists."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +52,12 @@ class Utterance:
             raise ValueError(f"id {self.id!r} and speaker {self.speaker!r} must begin with {prefix!r}")
         if self.start is not None and self.end is not None and not 0 <= self.start < self.end:
             raise CorpusError("bad_times", f"utterance {self.id!r} runs from {self.start} s to {self.end} s")
+
+    @property
+    def properties(self) -> dict[str, str | float]:
+        """The attributes, and of PROPERTIES those that are known."""
+        known = {name: getattr(self, name) for name in PROPERTIES}
+        return {**self.attributes, **{name: value for name, value in known.items() if value is not None}}
 
 
 @dataclass(frozen=True)
@@ -94,6 +105,33 @@ class UtteranceTable:
     def where(self, keep: Callable[[Utterance], bool]) -> UtteranceTable:
         """The utterances for which `keep` is true, in the same order."""
         return UtteranceTable(tuple(u for u in self.utterances if keep(u)))
+
+    def matching(self, wanted: Mapping[str, str | float | Sequence[str | float]]) -> UtteranceTable:
+        """The utterances that have, of each property, the wanted value or one of those in a list.
+
+        An utterance without that property does not match.
+
+        Raises:
+            UsageError: `unknown_property` for one that no utterance has, `no_match` for a value that none has.
+        """
+        accepted = {
+            key: [value] if isinstance(value, str | int | float) else value for key, value in wanted.items()
+        }
+        for key, values in accepted.items():
+            there = {u.properties[key] for u in self if key in u.properties}
+            if not there:
+                known = sorted({name for u in self for name in u.properties})
+                raise UsageError(
+                    "unknown_property", f"no utterance has a property {key!r}; expected some of {known}"
+                )
+            for value in values:
+                if value not in there:
+                    some = sorted(map(str, there))[:MAX_LISTED]
+                    more = f" and {len(there) - MAX_LISTED} more" if len(there) > MAX_LISTED else ""
+                    raise UsageError(
+                        "no_match", f"no utterance has {key} = {value!r}; expected some of {some}{more}"
+                    )
+        return self.where(lambda u: all(u.properties.get(k) in values for k, values in accepted.items()))
 
     def relabelled(self, mapping: Mapping[str, str]) -> UtteranceTable:
         """The same utterances with each label that `mapping` knows replaced."""

@@ -7,6 +7,7 @@ speakers, and only then does it answer for its test speakers, once. A part that 
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,7 +95,7 @@ def train(
     if recipe.is_study:
         raise ValueError(f"the recipe {recipe.name!r} is a study; train_study trains it")
     check_training_packages()
-    table = read_table(recipe)
+    table = read_table(recipe, quiet=quiet)
     one = Run(recipe, RunFolder(run), plan(recipe, table))
     machine = Machine(device, jobs, cache_folder, quiet)
     check_machine(machine)
@@ -120,7 +121,7 @@ def train_runs(runs: Sequence[Run], table: UtteranceTable, machine: Machine, tit
         stores = prepare(
             [run.recipe for run in members],
             [needs[i] for i in group],
-            table,
+            table + read_unlabelled(members[0].recipe),
             encoders,
             ArrayCache(machine.cache_folder),
             lambda rows: _progress(rows, silent),
@@ -142,18 +143,49 @@ def train_runs(runs: Sequence[Run], table: UtteranceTable, machine: Machine, tit
             run_parts(tasks, work, machine.jobs, progress)
 
 
-def read_table(recipe: Recipe) -> UtteranceTable:
-    """The recipe's utterances: corpora read, labels mapped, those outside the label set left out."""
-    table = UtteranceTable(())
-    mapping = NAMED_MAPPINGS[recipe.data.mapping]
-    for name in recipe.data.corpora:
-        root = recipe.resolve(recipe.data.roots.get(name, f"{recipe.data.root}/{name}"))
-        table = table + corpora.read(name, root, allow_missing=recipe.data.missing_ok)
-    kept = table.relabelled(mapping).where(lambda u: u.label in recipe.data.labels)
+def read_table(recipe: Recipe, *, quiet: bool = False) -> UtteranceTable:
+    """The recipe's utterances: corpora read, filtered, labels mapped, those outside the label set left out.
+
+    A corpus that does not hold just what its official release holds gets a line on stderr, unless `quiet`.
+
+    Raises:
+        UsageError: `unknown_corpus`, `unknown_property`, `no_match`.
+        CorpusError: as `voxaffect.corpora.read`, `incomplete_corpus` where the recipe accepts none, `absent_label`.
+    """
+    kept = _read_corpora(recipe, quiet).where(lambda u: u.label in recipe.data.labels)
     absent = sorted(set(recipe.data.labels) - set(kept.labels))
     if absent:
         raise CorpusError("absent_label", f"no utterance of {list(recipe.data.corpora)} is labelled {absent}")
     return kept
+
+
+def read_unlabelled(recipe: Recipe) -> UtteranceTable:
+    """The utterances outside the label set, if the recipe wants what a teacher says of them; else none."""
+    if not recipe.distillation.unlabelled:
+        return UtteranceTable(())
+    return _read_corpora(recipe, quiet=True).where(lambda u: u.label not in recipe.data.labels)
+
+
+def _read_corpora(recipe: Recipe, quiet: bool) -> UtteranceTable:
+    """Everything that the recipe's filter lets through, labels mapped."""
+    table = UtteranceTable(())
+    for name in recipe.data.corpora:
+        root = recipe.resolve(recipe.data.roots.get(name, f"{recipe.data.root}/{name}"))
+        found = corpora.read(name, root, allow_missing=recipe.data.missing_ok)
+        differs = corpora.difference(name, found)
+        if differs and recipe.data.complete:
+            raise CorpusError(
+                "incomplete_corpus",
+                differs,
+                hint="to train on it all the same: --set data.complete=false",
+                where=str(root),
+            )
+        if differs and not quiet:
+            print(  # noqa: T201
+                f"voxaffect: warning: {differs}; see: voxaffect corpus check {name} {root}", file=sys.stderr
+            )
+        table = table + found
+    return table.matching(recipe.data.where).relabelled(NAMED_MAPPINGS[recipe.data.mapping])
 
 
 def plan(recipe: Recipe, table: UtteranceTable) -> tuple[Part, ...]:

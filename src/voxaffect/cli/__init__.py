@@ -7,6 +7,7 @@ codes, signals. Results go to stdout, everything else to stderr.
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import signal
 import sys
@@ -31,6 +32,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "train": ("voxaffect.cli.train", "train a recipe by cross-validation"),
     "cheat-cost": ("voxaffect.cli.cheat_cost", "what shortcuts of evaluation buy on one recipe, in points"),
     "evaluate": ("voxaffect.cli.evaluate", "WA, UA, macro-F1 and calibration of runs"),
+    "report": ("voxaffect.cli.report", "one self-contained HTML page of a run, ensemble or study"),
     "ensemble": ("voxaffect.cli.ensemble", "let finished runs vote, and test what that gains"),
     "compare": ("voxaffect.cli.compare", "runs side by side, with paired tests"),
     "score": ("voxaffect.cli.score", "the same figures for anyone's predictions"),
@@ -39,6 +41,16 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
 
 BROKEN_PIPE = 141
 """128 + SIGPIPE: the reader of our output has left, as `head` does."""
+
+
+_REFUSALS = {
+    errno.EACCES: "permission",
+    errno.EPERM: "permission",
+    errno.EISDIR: "not_a_file",
+    errno.ENOTDIR: "not_a_folder",
+    errno.ENAMETOOLONG: "not_found",
+}
+"""What the system says of a name and never of a bug: the user's to put right, wherever it comes up."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -64,8 +76,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         _drop_stdout()
         return BROKEN_PIPE
-    except MemoryError:
-        return _failed(ResourceError("out_of_memory", "memory ran out", hint="use fewer --jobs"), debug)
     except Exception as error:
         return _failed_unexpectedly(error, debug)
 
@@ -204,13 +214,16 @@ def _failed(error: VoxaffectError, debug: bool) -> int:
 
 
 def _failed_unexpectedly(error: Exception, debug: bool) -> int:
-    import errno
-
     if (
         isinstance(error, OSError) and error.errno == errno.ENOSPC
     ):  # nothing but stdout writes without a guard
         _drop_stdout()
         return _failed(ResourceError("disk_full", "no space left for the output"), debug)
+    if isinstance(error, MemoryError) or "can't allocate memory" in str(error):  # so says torch, on the CPU
+        return _failed(ResourceError("out_of_memory", "memory ran out", hint="use fewer --jobs"), debug)
+    if isinstance(error, OSError) and error.errno in _REFUSALS and error.filename is not None:
+        code, where = _REFUSALS[error.errno], str(error.filename)
+        return _failed(VoxaffectError(code, f"{where} cannot be used ({error.strerror})", where=where), debug)
     from voxaffect.audio_input import printable
 
     if debug:
@@ -233,7 +246,7 @@ def _say(line: str) -> None:
 def _accept_any_character() -> None:
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
-        if reconfigure is not None and getattr(stream, "errors", None) == "strict":
+        if reconfigure is not None and getattr(stream, "errors", None) in ("strict", "surrogateescape"):
             reconfigure(errors="backslashreplace")
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from voxaffect import formats
 from voxaffect.cli import add_model_arguments, error_line
 from voxaffect.errors import ExitCode, UsageError
+from voxaffect.files import cannot_write
 from voxaffect.inputs import STDIN, InputFile, Inputs, find_inputs
 from voxaffect.outputs import Outputs, plan_outputs, refuse_existing
 
@@ -145,7 +146,7 @@ class _Run:
             if not self.failed:
                 outputs.errors.unlink(missing_ok=True)  # of an earlier run, whose failures are mended
         except OSError as error:
-            raise formats.cannot_write(error, outputs.folder) from error
+            raise cannot_write(error, outputs.folder) from error
         finally:
             if self.failed:
                 formats.save(self.failed, outputs.errors)

@@ -1,10 +1,12 @@
 """Corpora of emotional speech, one module each: a data sheet `INFO` and `read(root)`.
 
 A corpus is added by adding a file here; nothing else lists them. Its docstring is the data sheet in prose,
-`INFO` the same in figures, `read(root)` turns an unpacked release into an `UtteranceTable` without writing
-anything or opening any audio. It may also offer `explain(path)`, the reason why a media file of the release
-is not among the utterances (None: no reason known), and `facts(table)`, further figures to compare with the
-release.
+`INFO` the same in figures (a hyphen in its name is an underscore in the file's), `read(root)` turns an unpacked
+release into an `UtteranceTable` without writing anything or opening any audio. It may also offer
+`explain(path)`, the reason why a media file of the release is not among the utterances (None: no reason known),
+`facts(table)`, further figures to compare with the release, and `withdrawn(root)`, the files that earlier releases
+had, each with the last that had it. A corpus of features in place of recordings offers `segments(utterance)`,
+what a model is trained on, and `header(utterance)`, how long it was.
 """
 
 from __future__ import annotations
@@ -12,28 +14,40 @@ from __future__ import annotations
 import difflib
 import importlib
 import pkgutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from voxaffect.corpora.files import AUDIO_SUFFIXES, media_files, name_of
-from voxaffect.corpora.info import CorpusInfo, Fact
+from voxaffect.corpora.files import AudioHeader, audio_header, media_files, name_of
+from voxaffect.corpora.info import CorpusInfo, Download, Fact
 from voxaffect.errors import CorpusError, UsageError
 from voxaffect.table import Utterance, UtteranceTable
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 __all__ = [
     "CorpusInfo",
     "CorpusReader",
+    "Download",
     "Fact",
     "closest",
+    "difference",
     "explain",
     "facts",
     "get",
+    "header",
     "listed",
     "names",
     "read",
+    "source",
+    "stored_segments",
+    "withdrawn",
 ]
+
+N_DIFFERENCES = 6
+"""How many differing figures `difference` names; the rest is counted."""
 
 
 class CorpusReader(Protocol):
@@ -48,8 +62,8 @@ class CorpusReader(Protocol):
 @cache
 def names() -> tuple[str, ...]:
     """The names of all corpora that can be read, in alphabetical order."""
-    modules = [module.name for module in pkgutil.iter_modules(__path__)]
-    return tuple(sorted(name for name in modules if _is_reader(_module(name))))
+    modules = [_module(module.name) for module in pkgutil.iter_modules(__path__)]
+    return tuple(sorted(module.INFO.name for module in modules if _is_reader(module)))
 
 
 def get(name: str) -> CorpusReader:
@@ -106,8 +120,8 @@ def listed(name: str, root: str | Path) -> UtteranceTable:
 
 
 def closest(root: str | Path) -> tuple[int, list[tuple[str, int]]]:
-    """How many audio files lie under `root`, and how many names match each corpus, most first."""
-    stems = [name_of(path) for path in media_files(Path(root)) if path.suffix.casefold() in AUDIO_SUFFIXES]
+    """How many media files lie under `root`, and how many names match each corpus, most first."""
+    stems = [name_of(path) for path in media_files(Path(root))]
     counts = [(name, sum(map(get(name).INFO.matches, stems))) for name in names()]
     return len(stems), sorted(counts, key=lambda item: (-item[1], item[0]))
 
@@ -120,7 +134,7 @@ def layout_error(info: CorpusInfo, root: Path) -> CorpusError:
             f"{root} does not look like {info.title} ({dict(ranking)[info.name]} of {total} names match)"
         )
     else:
-        message = f"{root} holds neither a CSV nor folders named after emotions"
+        message = f"{root} does not hold {info.layout}"
     best, matched = ranking[0]
     hint = None
     if best != info.name and matched:
@@ -143,8 +157,63 @@ def facts(name: str, table: UtteranceTable) -> Sequence[Fact]:
     return compute(table) if compute else ()
 
 
-def _module(name: str) -> object:
-    return importlib.import_module(f"{__name__}.{name}")
+def withdrawn(name: str, root: Path) -> Mapping[str, str]:
+    """Files of earlier releases of the corpus `name` by name, and the last release that had each, as `root` tells."""
+    tell: Callable[[Path], Mapping[str, str]] | None = getattr(get(name), "withdrawn", None)
+    return tell(root) if tell else {}
+
+
+def difference(name: str, table: UtteranceTable) -> str | None:
+    """How `table` differs from the official release of the corpus `name`, in one line; None if it does not."""
+    info = get(name).INFO
+    counts = table.counts(lambda u: u.label)
+    expected = dict(info.expected)
+    if info.optional and len(table) > sum(expected.values()):  # what only some copies hold is here
+        expected = {label: n + info.optional.get(label, 0) for label, n in expected.items()}
+    figures = [Fact("utterances", len(table), sum(expected.values()))] if expected else []
+    figures += [Fact("speakers", len(table.speakers), info.n_speakers)] if info.n_speakers else []
+    figures += [Fact(label, counts.get(label, 0), n) for label, n in expected.items()]
+    figures += facts(name, table)
+    wrong = [f"{fact.name} {fact.found} ({fact.expected})" for fact in figures if fact.found != fact.expected]
+    if not wrong:
+        return None
+    more = f", and {len(wrong) - N_DIFFERENCES} more figures" if len(wrong) > N_DIFFERENCES else ""
+    return (
+        f"this copy of {info.title} is not what the official release (in brackets) holds: "
+        f"{', '.join(wrong[:N_DIFFERENCES])}{more}"
+    )
+
+
+def source(utterance: Utterance) -> Path | str:
+    """What `utterance` is kept in: its file, or, named by its id, its own part of a file of features."""
+    return utterance.path if _offered(utterance, "segments") is None else utterance.id
+
+
+def header(utterance: Utterance) -> AudioHeader:
+    """What the file of `utterance` announces; of a corpus without recordings, what its features tell.
+
+    Raises:
+        AudioError: as `voxaffect.corpora.files.audio_header`.
+        CorpusError: features that cannot be read, or hold what is no number.
+    """
+    measure: Callable[[Utterance], AudioHeader] | None = _offered(utterance, "header")
+    return measure(utterance) if measure else audio_header(utterance.path)
+
+
+def stored_segments(utterance: Utterance) -> Sequence[Mapping[str, NDArray[Any]]] | None:
+    """The segments that the corpus keeps of `utterance`, by feature; None if there is a recording instead."""
+    read_segments: Callable[[Utterance], Sequence[Mapping[str, NDArray[Any]]]] | None
+    read_segments = _offered(utterance, "segments")
+    return read_segments(utterance) if read_segments else None
+
+
+def _offered(utterance: Utterance, function: str) -> Callable[..., Any] | None:
+    """The function of that name that the utterance's corpus offers, if it does (one's own folder does not)."""
+    return getattr(get(utterance.corpus), function, None) if utterance.corpus in names() else None
+
+
+def _module(name: str) -> Any:
+    return importlib.import_module(f"{__name__}.{name.replace('-', '_')}")
 
 
 def _is_reader(module: object) -> bool:

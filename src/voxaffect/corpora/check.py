@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from voxaffect import corpora
-from voxaffect.corpora.files import AudioHeader, audio_header, content_digest, media_files
+from voxaffect.corpora.files import AudioHeader, content_digest, media_files, name_of
 from voxaffect.corpora.info import CorpusInfo, Fact
 from voxaffect.corpora.text import clock, counted, text_table
 from voxaffect.errors import AudioError, CorpusError, ExitCode
@@ -24,10 +24,11 @@ class CheckReport:
 
     `table` holds the sound utterances only. `missing` are files that the corpus lists but that are not there,
     `extra` media files that it does not list and that nothing explains, `left_out` how many of the others
-    there are for each reason. `unreadable` are 0-byte files, headers without samples and what is not audio,
+    there are for each reason. `withdrawn` names those of the missing files that the corpus took back, by the
+    release that had them last. `unreadable` are 0-byte files, headers without samples and what is not audio,
     each with its reason. `conflicts` are faults between utterances: the same audio under two labels or
     speakers, times beyond the end of a file. `repeats` are byte-identical files of one speaker and label,
-    which harm no split by speaker. `formats` counts files by sample rate and channels.
+    which harm no split by speaker. `formats` counts recordings by sample rate and channels.
     """
 
     info: CorpusInfo
@@ -39,6 +40,7 @@ class CheckReport:
     conflicts: tuple[str, ...] = ()
     repeats: tuple[str, ...] = ()
     left_out: Mapping[str, int] = field(default_factory=dict)
+    withdrawn: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     formats: Mapping[str, int] = field(default_factory=dict)
     seconds: float = 0.0
     facts: tuple[Fact, ...] = ()
@@ -50,14 +52,16 @@ class CheckReport:
         return tuple(
             f"{label}: {n} here, {self.info.expected.get(label, 0)} official"
             for label, n in counts.items()
-            if self.info.expected and n > self.info.expected.get(label, 0)
+            if self.info.expected and n > self.info.expected.get(label, 0) + self.info.optional.get(label, 0)
         )
 
     @property
     def complete(self) -> bool:
-        """Whether the copy holds just what the official release holds (true where there is none)."""
+        """Whether the copy holds just what the official release holds, with or without what is optional (true where
+        there is no release)."""
         counts = self.table.counts(lambda u: u.label)
-        same_counts = not self.info.expected or counts == dict(self.info.expected)
+        more = {label: n + self.info.optional.get(label, 0) for label, n in self.info.expected.items()}
+        same_counts = not self.info.expected or counts in (dict(self.info.expected), more)
         return same_counts and self.info.n_speakers in (None, len(self.table.speakers))
 
     def sound(self, *, allow_missing: bool = False) -> bool:
@@ -89,17 +93,20 @@ def check(name: str, root: str | Path, *, progress: Callable[[int, int], None] |
     missing: list[str] = []
     unreadable: list[str] = []
     conflicts: list[str] = []
-    headers: dict[Path, AudioHeader] = {}
-    faulty: dict[Path, str] = {}
+    headers: dict[Path | str, AudioHeader] = {}
+    faulty: dict[Path | str, str] = {}
     sound: list[Utterance] = []
+    absent: list[Path] = []
     for done, utterance in enumerate(table, start=1):
-        path = utterance.path
+        path = corpora.source(utterance)
         if path not in headers and path not in faulty:
             try:
-                headers[path] = audio_header(path)
-            except AudioError as error:
+                headers[path] = corpora.header(utterance)
+            except (AudioError, CorpusError) as error:
                 faulty[path] = error.code
                 (missing if error.code == "not_found" else unreadable).append(error.message)
+                if error.code == "not_found":
+                    absent.append(utterance.path)
         if path in headers:
             sound.append(utterance)
             conflicts += _beyond_the_end(utterance, headers[path].duration)
@@ -125,12 +132,15 @@ def check(name: str, root: str | Path, *, progress: Callable[[int, int], None] |
         conflicts=(*conflicts, *clashes),
         repeats=repeats,
         left_out=left_out,
+        withdrawn=_withdrawn(name, root, absent),
         formats=dict(
             Counter(
-                f"{h.sample_rate} Hz, {counted(h.channels, 'channel')}" for h in headers.values()
+                f"{h.sample_rate} Hz, {counted(h.channels, 'channel')}"
+                for path, h in headers.items()
+                if isinstance(path, Path)
             ).most_common()
         ),
-        seconds=sum(_seconds(u, headers[u.path].duration) for u in found),
+        seconds=sum(_seconds(u, headers[corpora.source(u)].duration) for u in found),
         facts=tuple(corpora.facts(name, found)),
     )
 
@@ -186,6 +196,16 @@ def _unlisted(name: str, root: Path, listed: set[Path]) -> tuple[tuple[str, ...]
     return tuple(extra), dict(sorted(reasons.items()))
 
 
+def _withdrawn(name: str, root: Path, absent: list[Path]) -> dict[str, tuple[str, ...]]:
+    """Which of the files that are not there were taken back, by the release that had them last."""
+    last = corpora.withdrawn(name, root) if absent else {}
+    releases = {path.name: last[name_of(path)] for path in absent if name_of(path) in last}
+    return {
+        release: tuple(file for file, r in releases.items() if r == release)
+        for release in sorted(set(releases.values()))
+    }
+
+
 def _lines(report: CheckReport) -> Iterable[str]:
     info, table = report.info, report.table
     official = info.n_utterances
@@ -193,7 +213,7 @@ def _lines(report: CheckReport) -> Iterable[str]:
     utterances, speakers = _of(len(table), official), _of(len(table.speakers), info.n_speakers)
     yield f"{utterances} utterances, {speakers} speakers, {clock(report.seconds)}"
     formats = [f"{counted(n, 'file')} at {form}" for form, n in report.formats.items()]
-    yield f"format: {'; '.join(formats) or '-'}"
+    yield f"format: {'; '.join(formats) or 'no recordings'}"
     yield ""
     counts = table.counts(lambda u: u.label)
     labels = list(info.expected) or list(counts)
@@ -216,6 +236,9 @@ def _lines(report: CheckReport) -> Iterable[str]:
         if names:
             yield f"{title}: {len(names)}"
             yield from _first(names)
+    for release, names in report.withdrawn.items():
+        yield f"of those not there, withdrawn after {release}: {len(names)}"
+        yield from _first(names)
     yield from (f"left out: {counted(n, 'file')} ({reason})" for reason, n in report.left_out.items())
     if report.repeats:
         yield f"note: {counted(len(report.repeats), 'repeat')}"
@@ -232,7 +255,7 @@ def _verdict(report: CheckReport) -> str:
             "verdict: what is here is sound, but files are missing or unknown (--allow-missing accepts that)"
         )
     if not report.info.expected:
-        return "verdict: sound; there is no official release to compare with"
+        return "verdict: sound; there are no official counts to compare with"
     return (
         "verdict: complete"
         if report.complete

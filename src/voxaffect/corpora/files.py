@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,6 +68,40 @@ def media_files(
 def audio_files(root: Path, *, recursive: bool = True) -> Iterator[Path]:
     """`media_files` without video."""
     return media_files(root, recursive=recursive, suffixes=AUDIO_SUFFIXES)
+
+
+def find(root: Path, name: str, *, depth: int = 3) -> Path | None:
+    """What is called `name`, in any case, in `root` or at most `depth` folders below; the least deep one."""
+    level = [root]
+    for _ in range(depth + 1):
+        entries = [entry for directory in level for entry in _entries(directory)]
+        found = [entry for entry in entries if entry.name.casefold() == name.casefold()]
+        if found:
+            return found[0]
+        level = [entry for entry in entries if entry.is_dir() and not entry.is_symlink()]
+    return None
+
+
+def one_of_each(paths: Iterable[Path]) -> list[Path]:
+    """One file of each name: copies of a release hold it twice, in a folder inside itself or as another format.
+
+    A .wav comes before other formats, then the least deep file, then the first by path.
+    """
+    chosen: dict[str, Path] = {}
+    for path in sorted(paths, key=lambda p: (p.suffix.casefold() != ".wav", len(p.parts), p.as_posix())):
+        chosen.setdefault(name_of(path), path)
+    return list(chosen.values())
+
+
+def has_sound_beside(path: Path) -> bool:
+    """Whether `path` is a video and a sound file of its name lies in the same folder: somebody has converted it."""
+    if path.suffix.casefold() not in VIDEO_SUFFIXES:
+        return False
+    return any(
+        path.with_suffix(written).is_file()
+        for suffix in AUDIO_SUFFIXES
+        for written in (suffix, suffix.upper())
+    )
 
 
 def name_of(path: Path) -> str:

@@ -55,8 +55,10 @@ INFO = CorpusInfo(
     language="any",
     url="",
     labels=tuple(sorted(EMOTIONS)),
+    layout="a CSV or folders named after emotions",
     how_to_get="write a CSV with the columns path, label, speaker, or sort files into LABEL/SPEAKER/ folders",
     downloadable=False,
+    not_fetched="it is yours",
     notes=(
         "CSV: needs path, label, speaker; knows id, gender, language, session, text, take, start, end.",
         "Folders: LABEL/SPEAKER/file.wav. The speaker is never guessed.",

@@ -47,6 +47,9 @@ LABELS = {
 }
 
 FOUR_CLASS_SESSIONS = {"Ses01": 1085, "Ses02": 1023, "Ses03": 1151, "Ses04": 1031, "Ses05": 1241}
+STYLES = {"improvised": 2943, "scripted": 2588}
+SES05F = 590
+"""Utterances of the four classes by session, by style, and by the actor on whom the study tests."""
 SESSIONS = {"Ses01": 1819, "Ses02": 1811, "Ses03": 2136, "Ses04": 2103, "Ses05": 2170}
 
 INFO = CorpusInfo(
@@ -141,9 +144,8 @@ def facts(table: UtteranceTable) -> tuple[Fact, ...]:
             Fact(f"four classes, {name}", by_session.get(name, 0), n)
             for name, n in FOUR_CLASS_SESSIONS.items()
         ),
-        Fact("four classes, improvised", by_style.get("improvised", 0), 2943),
-        Fact("four classes, scripted", by_style.get("scripted", 0), 2588),
-        Fact("four classes, Ses05F", by_speaker.get("iemocap/Ses05F", 0), 590),
+        *(Fact(f"four classes, {style}", by_style.get(style, 0), n) for style, n in STYLES.items()),
+        Fact("four classes, Ses05F", by_speaker.get("iemocap/Ses05F", 0), SES05F),
     )
 
 

@@ -23,7 +23,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from voxaffect.corpora.files import audio_files, folder, folders, name_of
-from voxaffect.corpora.info import CorpusInfo
+from voxaffect.corpora.info import CorpusInfo, Download
 from voxaffect.table import Utterance, UtteranceTable
 
 LABELS = {
@@ -68,6 +68,13 @@ INFO = CorpusInfo(
     file_pattern=rf"03-01-0[1-8]-0[12]-0[12]-0[12]-{_ACTOR}",
     how_to_get="unpack Audio_Speech_Actors_01-24.zip of the Zenodo record, give the folder of Actor_01 …",
     downloadable=True,
+    downloads=(
+        Download(  # size and checksum as the record states them
+            url="https://zenodo.org/records/1188976/files/Audio_Speech_Actors_01-24.zip?download=1",
+            size=208_468_073,
+            checksum="md5:bc696df654c87fed845eb13823edef8a",
+        ),
+    ),
     known_duplicates=(frozenset({"03-01-03-01-02-01-07", "03-01-03-01-02-02-07"}),),
     notes=(
         "Only audio-only speech is read; song and video files of the release are counted and left out.",

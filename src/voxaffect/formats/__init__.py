@@ -12,17 +12,15 @@ rounded here (`rounded`), never in a `Result`.
 
 from __future__ import annotations
 
-import errno
 import os
-import secrets
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Any, Protocol, TextIO, cast
 
-from voxaffect.errors import ResourceError, UsageError
+from voxaffect.errors import UsageError
+from voxaffect.files import atomic_file
 
 if TYPE_CHECKING:
     from voxaffect.result import Result
@@ -74,37 +72,8 @@ def save(results: Iterable[Result], path: str | os.PathLike[str], format: Format
     Raises ResourceError `disk_full` or `cannot_write`.
     """
     chosen = format or by_extension(path)
-    with atomic_file(path) as stream:
-        chosen.write(results, stream)
-
-
-@contextmanager
-def atomic_file(path: str | os.PathLike[str]) -> Iterator[TextIO]:
-    """A text file (UTF-8) that becomes `path` when all is written, and leaves nothing if that fails."""
-    path = Path(path)
-    temporary = path.parent / f".voxaffect-{secrets.token_hex(8)}.part"
-    try:
-        with temporary.open("x", encoding="utf-8", newline="") as stream:
-            yield stream
-        temporary.replace(path)
-    except OSError as error:
-        raise cannot_write(error, path) from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink()
-
-
-def cannot_write(error: OSError, path: str | os.PathLike[str]) -> ResourceError:
-    """The error for output that did not fit or was not allowed."""
-    name = os.fspath(path)
-    if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)):
-        return ResourceError(
-            "disk_full",
-            "no space left for the output",
-            hint="make room and run again with --resume",
-            where=name,
-        )
-    return ResourceError("cannot_write", f"the output cannot be written ({error.strerror})", where=name)
+    with atomic_file(path, text=True) as stream:
+        chosen.write(results, cast("TextIO", stream))
 
 
 def rounded(value: Any) -> Any:
