@@ -1,4 +1,4 @@
-"""Random features for the tests of the neural parts, and tiny random checkpoints of every speech encoder."""
+"""Random features for the tests of the neural parts, and tiny random checkpoints of every pretrained encoder."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from voxaffect.encoders.alexnet import AlexNet, AlexNetOptions
 from voxaffect.encoders.checkpoint import quiet_transformers
 
 SPEECH_KINDS = ("wav2vec2", "wav2vec2-layer", "hubert", "wavlm", "whisper")
@@ -86,3 +87,32 @@ def save_speech(kind: str, folder: Path) -> Path:
                 parameter.add_(0.05 * torch.randn_like(parameter))
         model.save_pretrained(folder)
     return folder
+
+
+def save_vit(folder: Path) -> Path:
+    """Save a tiny vision transformer with random weights, as `transformers` would."""
+    with warnings.catch_warnings(), quiet_transformers():
+        warnings.simplefilter("ignore")  # transformers' own
+        import transformers
+
+        torch.manual_seed(1)
+        config = transformers.ViTConfig(
+            hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64, image_size=224
+        )
+        model = transformers.ViTModel(config)
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.add_(0.05 * torch.randn_like(parameter))
+        model.save_pretrained(folder)
+    return folder
+
+
+def save_alexnet(file: Path) -> Path:
+    """Save an AlexNet state dict with random weights under torchvision's names, a piece of its classifier too."""
+    torch.manual_seed(2)
+    features = AlexNet(AlexNetOptions()).features.state_dict()
+    state = {f"features.{name}": value.clone() for name, value in features.items()}
+    state["classifier.1.weight"] = torch.zeros(2, 2)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    torch.save(state, file)
+    return file

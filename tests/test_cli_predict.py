@@ -18,6 +18,7 @@ import pytest
 
 from fake_models import LEVELS, RATE, model_bytes, silence, square, write_model, write_wav
 from voxaffect import formats, modelfile
+from voxaffect.checkpoints import FOLDER_VARIABLE
 from voxaffect.cli import demo, main
 from voxaffect.errors import ExitCode
 
@@ -31,7 +32,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pyte
     write_model(bundled / "level.onnx")
     monkeypatch.setattr(modelfile, "BUNDLED", bundled)
     monkeypatch.setattr(modelfile, "DEFAULT", "level")
-    monkeypatch.delenv(modelfile.FOLDER_VARIABLE, raising=False)
+    monkeypatch.delenv(FOLDER_VARIABLE, raising=False)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -537,7 +538,7 @@ def test_models_are_listed_the_damaged_ones_too(
 ) -> None:
     write_model(here / "mine.onnx", (0.0, 0.1))
     (here / "bad.onnx").write_bytes(b"no model")
-    monkeypatch.setenv(modelfile.FOLDER_VARIABLE, str(here))
+    monkeypatch.setenv(FOLDER_VARIABLE, str(here))
     assert main(["models"]) == ExitCode.OK
     rows = [row.split() for row in capsys.readouterr().out.splitlines()]
     assert rows == [

@@ -55,7 +55,7 @@ def store(
     options: FeatureOptions = NATIVE,
     inputs: tuple[str, ...] = ("mfcc",),
     augmentation: AugmentationOptions | None = None,
-    frozen: Any = None,
+    frozen: tuple[Any, ...] = (),
     cache: Path | None = None,
     **changes: Any,
 ) -> ExampleStore:
@@ -80,6 +80,7 @@ class CountingEncoder:
     """
 
     inputs = ("log_mel",)
+    states_name = "speech_states"
     dim = 3
 
     def __init__(self, digest: str = "one", fewer: int = 0) -> None:
@@ -215,13 +216,13 @@ def test_a_frozen_encoder_hears_each_sound_once(tmp_path: Path, options: Feature
     utterances = table(tmp_path, (8_000, 9_000))
     louder = AugmentationOptions(copies=1, gain=6.0)
     first = CountingEncoder()
-    made = store(utterances, options, ("mfcc",), louder, first)
+    made = store(utterances, options, ("mfcc",), louder, (first,))
     assert first.runs == 4  # two utterances and a copy of each, judged and trained on alike, no folder needed
     assert made.judged(0)[0].keys() == {"mfcc", "n_samples", "speech_states"}
 
     cache = tmp_path / "cache"
     for encoder, runs in ((CountingEncoder(), 4), (CountingEncoder(), 0), (CountingEncoder("other"), 4)):
-        again = store(utterances, options, ("mfcc",), louder, encoder, cache)
+        again = store(utterances, options, ("mfcc",), louder, (encoder,), cache)
         assert encoder.runs == runs
         for mine, theirs in zip(again.judged(1), made.judged(1), strict=True):
             np.testing.assert_array_equal(mine["speech_states"], theirs["speech_states"])
@@ -229,7 +230,7 @@ def test_a_frozen_encoder_hears_each_sound_once(tmp_path: Path, options: Feature
 
 def test_where_training_crops_the_encoder_is_given_its_own_features(tmp_path: Path) -> None:
     encoder = CountingEncoder()
-    made = store(table(tmp_path, (12_000,)), windowed(0.5), ("mfcc",), frozen=encoder)
+    made = store(table(tmp_path, (12_000,)), windowed(0.5), ("mfcc",), frozen=(encoder,))
     assert encoder.runs == len(made.judged(0)) == 3
     item = made.training_item((0, 0), np.random.default_rng(0))
     assert item.keys() == {"mfcc", "log_mel", "n_samples"}
@@ -287,7 +288,7 @@ def test_progress_is_asked_for_every_position(tmp_path: Path) -> None:
         NATIVE,
         ("mfcc",),
         AugmentationOptions(),
-        None,
+        (),
         ArrayCache(None),
     )
     made.prepare(lambda positions: (seen.append(p) or p for p in positions))  # type: ignore[func-returns-value]

@@ -23,7 +23,7 @@ from voxaffect.encoders.vit import VitOptions
 from voxaffect.encoders.waveform import WaveformOptions
 from voxaffect.errors import ArtefactError
 from voxaffect.export import Ensemble, export, parity
-from voxaffect.model import CoAttention, ModelOptions, camser, small
+from voxaffect.model import CoAttention, ModelOptions, camser_alexnet, small
 from voxaffect.modelfile import read_model
 
 torch.set_num_threads(1)
@@ -171,7 +171,7 @@ def test_published_wiring_exports(tmp_path: Path) -> None:
         patch=(16, 16), dim=16, depth=1, heads=2, resolution="224", pooling="cls", image="published"
     )
     options = dataclasses.replace(
-        camser(3, speech=speech), spectrogram=vit, mfcc=BiLstmOptions(hidden=2), width=8
+        camser_alexnet(3, weights=None, speech=speech), spectrogram=vit, mfcc=BiLstmOptions(hidden=2), width=8
     )
     members = [model_published(options)]
     export(members, tmp_path / "model.onnx", metadata=METADATA)

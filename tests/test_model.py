@@ -13,13 +13,12 @@ import torch
 from torch.nn import functional as F
 
 from neural_inputs import batch, save_speech, segments
-from voxaffect.encoders.alexnet import AlexNetOptions
 from voxaffect.encoders.bilstm import BiLstmOptions
 from voxaffect.encoders.speech import SpeechOptions
 from voxaffect.encoders.vit import VitOptions
 from voxaffect.encoders.waveform import WaveformOptions
 from voxaffect.errors import ArtefactError, UsageError
-from voxaffect.model import CoAttention, ModelOptions, as_batch, camser, small
+from voxaffect.model import PRESETS, CoAttention, ModelOptions, as_batch, camser_alexnet, camser_vit, small
 from voxaffect.wiring import AttentiveStatistics, MaskedCoAttention
 
 torch.set_num_threads(1)
@@ -97,7 +96,7 @@ def test_the_class_token_stands_for_the_spectrogram_where_the_vit_has_one(poolin
 
 
 def test_the_published_method_has_the_shapes_of_its_table(wav2vec2: str) -> None:
-    options = camser(4, speech=wav2vec2)
+    options = camser_alexnet(weights=None, speech=wav2vec2)
     model = CoAttention(options).eval()
     wiring = model.wiring
     assert tuple(wiring.spectrogram[1].weight.shape) == (128, 9216)
@@ -110,7 +109,7 @@ def test_the_published_method_has_the_shapes_of_its_table(wav2vec2: str) -> None
 
 
 def small_published(checkpoint: str, **changes: object) -> ModelOptions:
-    options = camser(4, speech=checkpoint)
+    options = camser_alexnet(weights=None, speech=checkpoint)
     vit = VitOptions(
         patch=(16, 16), dim=16, depth=1, heads=2, resolution="224", pooling="cls", image="published"
     )
@@ -173,11 +172,10 @@ def test_published_wiring_refuses_other_lengths(wav2vec2: str) -> None:
 
 
 def test_the_proposal_puts_a_vit_in_alexnets_place() -> None:
-    options = camser(4, spectrogram="vit", speech="some/checkpoint", spectrogram_weights="vit")
+    options = camser_vit(4, "published", speech="some/checkpoint", weights="vit")
     assert options.spectrogram == VitOptions(
         patch=(16, 16), resolution="224", pooling="cls", image="published", weights="vit"
     )
-    assert isinstance(camser(4).spectrogram, AlexNetOptions)
 
 
 # Native wiring
@@ -278,7 +276,8 @@ def test_arrays_become_a_batch() -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [*subsets(), small(), camser(7, speech="a/b"), camser(4, spectrogram="vit")]
+    "options",
+    [*subsets(), *(preset(5, wiring) for preset in PRESETS.values() for wiring in ("native", "published"))],
 )
 def test_options_survive_json(options: ModelOptions) -> None:
     assert ModelOptions.from_dict(json.loads(json.dumps(options.to_dict()))) == options

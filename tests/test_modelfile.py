@@ -11,6 +11,7 @@ import pytest
 
 from fake_models import LEVELS, model_bytes, write_model
 from voxaffect import modelfile, onnx_fields
+from voxaffect.checkpoints import FOLDER_VARIABLE
 from voxaffect.errors import ArtefactError, ExitCode, UsageError
 from voxaffect.modelfile import check_digest, find_model, open_session, read_model, write_digest
 
@@ -233,7 +234,7 @@ def test_a_model_is_found_as_a_file_a_folder_and_a_name(
     second = write_model(own / "mine.onnx")
     third = write_model(own / "deep" / "deep.onnx")
     monkeypatch.setattr(modelfile, "BUNDLED", bundled)
-    monkeypatch.setenv(modelfile.FOLDER_VARIABLE, str(own))
+    monkeypatch.setenv(FOLDER_VARIABLE, str(own))
     assert find_model() == find_model("bundled") == find_model(first) == first
     assert find_model("another") == other
     assert find_model("mine") == second
@@ -246,7 +247,7 @@ def test_a_missing_model_says_where_it_was_looked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(modelfile, "BUNDLED", tmp_path / "bundled")
-    monkeypatch.setenv(modelfile.FOLDER_VARIABLE, str(tmp_path / "own"))
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "own"))
     with pytest.raises(ArtefactError) as caught:
         find_model("big")
     assert str(caught.value) == (

@@ -1,14 +1,15 @@
 """From a table of utterances to what a model trains on and is judged on: features, copies, encoder states.
 
 Everything that does not change between epochs and folds is computed once: audio, features, altered copies, and
-the states of a frozen speech encoder (kept on disk by content, see `voxaffect.cache`). Of a corpus that holds
-features in place of recordings, segments are read from its file whenever they are needed.
+the states of frozen encoders (kept on disk by content, see `voxaffect.cache`). Of a corpus that holds features in
+place of recordings, segments are read from its file whenever they are needed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
@@ -17,15 +18,17 @@ from voxaffect import corpora
 from voxaffect.augmentation import altered_copy, mask_features
 from voxaffect.cache import ArrayCache, content_key
 from voxaffect.errors import CorpusError, UsageError
-from voxaffect.features import HOP_LENGTH, INPUTS, PUBLISHED, SAMPLE_RATE, FeatureOptions, extract, segments
+from voxaffect.features import HOP_LENGTH, PUBLISHED, SAMPLE_RATE, FeatureOptions, extract, segments
 from voxaffect.recipe import AugmentationOptions
 from voxaffect.table import Utterance, UtteranceTable
 
 if TYPE_CHECKING:
+    from voxaffect.encoders import Cacheable
     from voxaffect.encoders.speech import SpeechEncoder
 
 Item = dict[str, np.ndarray]
-"""Named feature arrays, time first, and `n_samples`; `speech_states` (T', L, D) float16 if the encoder is frozen."""
+"""Named feature arrays, time first, and `n_samples`; for frozen encoders their states, float16: `speech_states`
+(T', L, D), `spectrogram_states` (P, D)."""
 
 UNLABELLED = -100
 """The class number of an utterance whose label is none of the model's: a teacher may speak of it, truth does not."""
@@ -38,9 +41,9 @@ MAX_SECONDS = 60.0
 class ExampleStore:
     """Features of the utterances of a table, by position in the table.
 
-    `labels` gives the class numbers. `frozen` is a speech encoder whose states are computed here, once; None where
-    there is none or where it is fine-tuned. `teacher` gives training items, and only those, the array `teacher`
-    (T', D) float16, the mean of its `teacher_layers`, and the state `teacher_start` that it begins with.
+    `labels` gives the class numbers. `inputs` are the features that the model reads besides the states of its
+    `frozen` encoders, which are computed here, once. `teacher` gives training items, and only those, the array
+    `teacher` (T', D) float16, the mean of its `teacher_layers`, and the state `teacher_start` that it begins with.
     """
 
     table: UtteranceTable
@@ -48,7 +51,7 @@ class ExampleStore:
     options: FeatureOptions
     inputs: tuple[str, ...]
     augmentation: AugmentationOptions
-    frozen: SpeechEncoder | None
+    frozen: tuple[Cacheable, ...]
     cache: ArrayCache
     teacher: SpeechEncoder | None = None
     teacher_layers: tuple[int, ...] = ()
@@ -85,8 +88,8 @@ class ExampleStore:
                 altered = altered_copy(waveform, self.augmentation, rng)
                 self._trained[index].append(self._training_items(altered))
 
-    def narrowed(self, inputs: tuple[str, ...], frozen: SpeechEncoder | None) -> ExampleStore:
-        """The same examples for a model that reads fewer `inputs`, or no states of a `frozen` encoder.
+    def narrowed(self, inputs: tuple[str, ...], frozen: tuple[Cacheable, ...]) -> ExampleStore:
+        """The same examples for a model that reads fewer `inputs`, or states of fewer `frozen` encoders.
 
         What is prepared is shared, not copied; a model gets the very items that a store of its own would give it.
         """
@@ -129,8 +132,8 @@ class ExampleStore:
                 "stored_features",
                 f"{utterance.corpus!r} holds the published features, not recordings; it needs {' and '.join(needs)}",
             )
-        states = [self._with_states(dict(item)) for item in stored] if self.frozen is not None else ()
-        return _StoredItems(stored, self.inputs, [item["speech_states"] for item in states])
+        states = [self._states(dict(item)) for item in stored] if self.frozen else ()
+        return _StoredItems(stored, self.inputs, states)
 
     def _training_items(self, waveform: np.ndarray, segments: Sequence[Item] | None = None) -> Sequence[Item]:
         """What training draws from: whole utterances where it crops, else `segments` (computed if not given)."""
@@ -166,38 +169,39 @@ class ExampleStore:
 
     def _wanted(self, item: Item) -> Item:
         """`item` without what only others read; masks are then drawn as if it had never been there."""
-        cached = self.frozen is not None and "speech_states" in item
-        unwanted = {*INPUTS} - {*(self.inputs if cached else self._feature_inputs())}
-        if self.frozen is None:
-            unwanted.add("speech_states")
-        return {name: values for name, values in item.items() if name not in unwanted}
+        wanted = {*self.inputs, "n_samples", "teacher", "teacher_start"}
+        for encoder in self.frozen:
+            # Where training crops, the encoder is given its own features.
+            wanted |= {encoder.states_name} if encoder.states_name in item else {*encoder.inputs}
+        return {name: values for name, values in item.items() if name in wanted}
 
     def _feature_inputs(self) -> tuple[str, ...]:
-        return (
-            self.inputs if self.frozen is None else tuple(dict.fromkeys((*self.inputs, *self.frozen.inputs)))
-        )
+        return tuple(dict.fromkeys((*self.inputs, *(name for e in self.frozen for name in e.inputs))))
 
     def _with_states(self, item: Item) -> Item:
-        if self.frozen is None:
-            return item
-        encoder = self.frozen
-        source = np.ascontiguousarray(item[encoder.inputs[0]])
-        key = content_key(
-            "speech_states/2", encoder.states_key, str(int(item["n_samples"])), source.tobytes()
-        )
-        states = self.cache.get(key, lambda: encoder.numpy_states(item))
-        kept = {name: value for name, value in item.items() if name in self.inputs or name == "n_samples"}
-        return {**kept, "speech_states": states}
+        kept = {name: values for name, values in item.items() if name in self.inputs or name == "n_samples"}
+        return kept | self._states(item)
+
+    def _states(self, item: Item) -> Item:
+        """The states of the frozen encoders for the features `item`, by name."""
+        states: Item = {}
+        for encoder in self.frozen:
+            source = np.ascontiguousarray(item[encoder.inputs[0]])
+            key = content_key(
+                f"{encoder.states_name}/2", encoder.states_key, str(int(item["n_samples"])), source.tobytes()
+            )
+            states[encoder.states_name] = self.cache.get(key, partial(encoder.numpy_states, item))
+        return states
 
 
 class _StoredItems(Sequence[Item]):
-    """Segments that stay in their corpus' file, with the states of a frozen encoder where there is one."""
+    """Segments that stay in their corpus' file, with the states of frozen encoders where there are some."""
 
     def __init__(
         self,
         stored: Sequence[Mapping[str, np.ndarray]],
         inputs: tuple[str, ...],
-        states: Sequence[np.ndarray],
+        states: Sequence[Item],
     ) -> None:
         self._stored, self._kept, self._states = stored, (*inputs, "n_samples"), states
 
@@ -212,7 +216,7 @@ class _StoredItems(Sequence[Item]):
         if isinstance(index, slice):
             return [self[i] for i in range(len(self))[index]]
         item = {name: values for name, values in self._stored[index].items() if name in self._kept}
-        return {**item, "speech_states": self._states[index]} if self._states else item
+        return item | self._states[index] if self._states else item
 
 
 def crop(item: Item, window: float, rng: np.random.Generator) -> Item:

@@ -26,6 +26,7 @@ import torch
 from torch import Tensor, nn
 
 from voxaffect.encoders.masking import HOP_LENGTH, is_tracing
+from voxaffect.encoders.spectrogram import SpectrogramEncoder
 from voxaffect.encoders.speech import SpeechEncoder
 from voxaffect.errors import ArtefactError
 from voxaffect.files import write_bytes
@@ -70,7 +71,7 @@ def export(
     each.
 
     `metadata` is the JSON object of the model file; its `members` and `inputs` are filled in here. Members
-    may read different features. Members with the very same frozen speech encoder share it.
+    may read different features. Members with the very same frozen encoder share it.
 
     Raises:
         ArtefactError: `parity` if ONNX Runtime and torch differ by more than `tolerance`; nothing is
@@ -128,6 +129,10 @@ class Ensemble(nn.Module):
         digests = [e.digest if isinstance(e, SpeechEncoder) and e.cacheable else None for e in encoders]
         shared = len(models) > 1 and None not in digests and len(set(digests)) == 1
         self.shared: SpeechEncoder | None = encoders[0] if shared else None
+        images = [getattr(model, "spectrogram", None) for model in models]
+        keys = [e.states_key if isinstance(e, SpectrogramEncoder) and e.cacheable else None for e in images]
+        shared = len(models) > 1 and None not in keys and len(set(keys)) == 1
+        self.shared_image: SpectrogramEncoder | None = images[0] if shared else None
         # States are known by their number, so the first ones are computed as far as a member needs them.
         deepest = [max(getattr(model, "speech_layers", (10_000,)), default=0) for model in models]
         n_layers = self.shared.n_layers if self.shared is not None else 0
@@ -138,6 +143,8 @@ class Ensemble(nn.Module):
         inputs = dict(zip((*self.features, "n_samples"), features, strict=True))
         if self.shared is not None:
             inputs["speech_states"] = self.shared.states(inputs, self.layers)
+        if self.shared_image is not None:
+            inputs["spectrogram_states"] = self.shared_image(inputs)[0]
         logits = [member(inputs) for member in self.members]
         if not is_tracing() and len({values.shape[1] for values in logits}) > 1:
             raise ValueError(f"members of {[v.shape[1] for v in logits]} classes; all must have the same")

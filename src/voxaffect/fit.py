@@ -202,8 +202,9 @@ def to_tensors(items: Sequence[Item], device: str = "cpu") -> dict[str, Tensor]:
     batch = {name: torch.from_numpy(values).to(device) for name, values in collate(list(items)).items()}
     if "speech_states" in batch:
         batch["speech_states"] = batch["speech_states"].transpose(1, 2).float()
-    if "teacher" in batch:
-        batch["teacher"] = batch["teacher"].float()
+    for name in ("spectrogram_states", "teacher"):
+        if name in batch:
+            batch[name] = batch[name].float()
     return batch
 
 

@@ -18,19 +18,27 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from voxaffect.encoders import Fitted, Inputs, Moments
+from voxaffect.encoders import Cacheable, Fitted, Inputs, Moments
 from voxaffect.encoders.alexnet import AlexNet
 from voxaffect.encoders.bilstm import BiLstm
 from voxaffect.encoders.masking import HOP_LENGTH
+from voxaffect.encoders.spectrogram import SpectrogramEncoder
 from voxaffect.encoders.speech import SpeechEncoder, SpeechOptions
 from voxaffect.encoders.vit import VisionTransformer, VitOptions
 from voxaffect.encoders.waveform import WaveformEncoder, WaveformOptions
 from voxaffect.errors import ArtefactError
 from voxaffect.files import write_bytes
-from voxaffect.model_options import ModelOptions, SpectrogramOptions, SpeechBranchOptions, camser, small
+from voxaffect.model_options import (
+    PRESETS,
+    ModelOptions,
+    SpeechBranchOptions,
+    camser_alexnet,
+    camser_vit,
+    small,
+)
 from voxaffect.wiring import PUBLISHED_FRAMES, NativeWiring, PublishedWiring, pools_itself
 
-__all__ = ["CoAttention", "ModelOptions", "as_batch", "camser", "small"]
+__all__ = ["PRESETS", "CoAttention", "ModelOptions", "as_batch", "camser_alexnet", "camser_vit", "small"]
 
 SCHEMA = "voxaffect.weights/1"
 
@@ -46,15 +54,16 @@ class CoAttention(nn.Module):
         options: ModelOptions,
         *,
         speech_source: Mapping[str, Any] | None = None,
+        spectrogram_encoder: SpectrogramEncoder | None = None,
         speech_encoder: SpeechEncoder | None = None,
     ) -> None:
         """`speech_source` builds the speech branch from a saved description instead of its checkpoint.
 
-        `speech_encoder` is the speech branch itself, loaded already.
+        `spectrogram_encoder` and `speech_encoder` are those branches themselves, loaded already.
         """
         super().__init__()
         self.options = options
-        self.spectrogram, self.mfcc = _spectrogram_encoder(options.spectrogram), None
+        self.spectrogram, self.mfcc = spectrogram_encoder or open_spectrogram_encoder(options), None
         if options.mfcc is not None:
             self.mfcc = BiLstm(options.mfcc)
         self.speech = speech_encoder or _speech_encoder(options.speech, speech_source)
@@ -81,14 +90,8 @@ class CoAttention(nn.Module):
         """Return the fused vector (B, width) that the last layer classifies."""
         if self.options.wiring == "published":
             inputs = _everything_exists(inputs, self.inputs)
-        spectrogram: tuple[Tensor, Tensor] | None = None
-        if self.spectrogram is not None:
-            states, mask = self.spectrogram(inputs)
-            if self.options.wiring == "published" or pools_itself(self.options.spectrogram):
-                states, mask = self.spectrogram.pool(states, mask).unsqueeze(1), mask[:, :1]
-            spectrogram = states, mask
         vector: Tensor = self.wiring(
-            spectrogram,
+            None if self.spectrogram is None else self.spectrogram(inputs),
             None if self.mfcc is None else self.mfcc(inputs),
             None if self.speech is None else self.speech(inputs),
         )
@@ -117,6 +120,16 @@ class CoAttention(nn.Module):
         return next(self.parameters()).device
 
     @property
+    def frozen_encoders(self) -> tuple[Cacheable, ...]:
+        """The encoders whose states never change in training, so that the inputs may hold them."""
+        frozen: list[Cacheable] = []
+        if self.spectrogram is not None and self.spectrogram.cacheable:
+            frozen.append(self.spectrogram)
+        if isinstance(self.speech, SpeechEncoder) and self.speech.cacheable:
+            frozen.append(self.speech)
+        return tuple(frozen)
+
+    @property
     def speech_layers(self) -> tuple[int, ...]:
         """The states of a pretrained speech encoder that this model reads; empty without one."""
         return self.speech.layers if isinstance(self.speech, SpeechEncoder) else ()
@@ -134,8 +147,8 @@ class CoAttention(nn.Module):
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write `model.safetensors` and `model.json` into `folder` (made if it is missing), each atomically.
 
-        A frozen pretrained speech encoder is not written: its name and digest are, and `load` takes it from
-        the checkpoint again.
+        A frozen pretrained encoder is not written: its name and digest are, and `load` takes it from the
+        checkpoint again.
         """
         from safetensors.torch import save as serialise
 
@@ -144,7 +157,7 @@ class CoAttention(nn.Module):
         state = {
             name: value.detach().cpu().contiguous()
             for name, value in self.state_dict().items()
-            if left_out is None or not name.startswith(left_out)
+            if not name.startswith(left_out)
         }
         weights = serialise(state)
         description: dict[str, Any] = {
@@ -155,22 +168,29 @@ class CoAttention(nn.Module):
         if isinstance(self.speech, SpeechEncoder):
             description["speech"] = {
                 **self.speech.description,
-                "checkpoint_digest": None if left_out is None else self.speech.digest,
+                "checkpoint_digest": self.speech.digest if self.speech.cacheable else None,
             }
+        if self.spectrogram is not None and self.spectrogram.cacheable:
+            description["spectrogram"] = {"checkpoint_digest": self.spectrogram.digest}
         write_bytes(folder / "model.safetensors", weights)
         write_bytes(folder / "model.json", (json.dumps(description, indent=1) + "\n").encode())
 
     @classmethod
     def load(
-        cls, folder: str | os.PathLike[str], *, speech_checkpoint: str | None = None, offline: bool = False
+        cls,
+        folder: str | os.PathLike[str],
+        *,
+        speech_checkpoint: str | None = None,
+        spectrogram_weights: str | None = None,
+        offline: bool = False,
     ) -> CoAttention:
         """Load what `save` wrote, in evaluation mode, on the CPU.
 
-        `speech_checkpoint` says where a frozen speech encoder lies now, if it has moved.
+        `speech_checkpoint` and `spectrogram_weights` say where frozen encoders lie now, if they have moved.
 
         Raises:
             ArtefactError: nothing there (`model_missing`), damaged (`model_damaged`), of another schema
-                (`model_schema`), or the speech checkpoint is another one than in training (`model_mismatch`).
+                (`model_schema`), or a frozen encoder is another one than in training (`model_mismatch`).
         """
         from safetensors.torch import load as deserialise
 
@@ -193,7 +213,7 @@ class CoAttention(nn.Module):
                 "model_damaged",
                 f"{folder / 'model.safetensors'} has sha256 {found}; expected {description.get('sha256')}",
             )
-        options = ModelOptions.from_dict(_without_starts(description["options"]))
+        options = _placed(ModelOptions.from_dict(description["options"]), spectrogram_weights)
         source = description.get("speech")
         digest = source and source["checkpoint_digest"]
         if isinstance(options.speech, SpeechOptions) and digest:
@@ -211,10 +231,18 @@ class CoAttention(nn.Module):
                 )
         else:
             model = cls(options, speech_source=source)
+        if model.spectrogram is not None and model.spectrogram.cacheable:
+            expected = description.get("spectrogram", {}).get("checkpoint_digest")
+            if model.spectrogram.digest != expected:
+                weights_name = model.spectrogram.options.weights
+                raise ArtefactError(
+                    "model_mismatch",
+                    f"the spectrogram encoder {weights_name} is not the one that {folder} was trained with",
+                )
         state = deserialise(weights)
         left_out = model._left_out()
         missing, unexpected = model.load_state_dict(state, strict=False)
-        missing = [name for name in missing if left_out is None or not name.startswith(left_out)]
+        missing = [name for name in missing if not name.startswith(left_out)]
         if missing or unexpected:
             raise ArtefactError(
                 "model_damaged",
@@ -223,11 +251,11 @@ class CoAttention(nn.Module):
             )
         return model.eval()
 
-    def _left_out(self) -> str | None:
-        """Prefix of the weights that `save` leaves to the checkpoint."""
-        if isinstance(self.speech, SpeechEncoder) and self.speech.cacheable:
-            return "speech.encoder."
-        return None
+    def _left_out(self) -> tuple[str, ...]:
+        """Prefixes of the weights that `save` leaves to the checkpoints."""
+        frozen = self.frozen_encoders
+        speech = ("speech.encoder.",) if self.speech in frozen else ()
+        return (*speech, "spectrogram.") if self.spectrogram in frozen else speech
 
 
 def as_batch(batch: Mapping[str, Any], device: torch.device | str = "cpu") -> dict[str, Tensor]:
@@ -240,10 +268,14 @@ def as_batch(batch: Mapping[str, Any], device: torch.device | str = "cpu") -> di
     return result
 
 
-def _spectrogram_encoder(options: SpectrogramOptions | None) -> VisionTransformer | AlexNet | None:
-    if options is None:
+def open_spectrogram_encoder(options: ModelOptions) -> SpectrogramEncoder | None:
+    """The spectrogram branch of a model, if it has one, raising what reading its weights does."""
+    image, pooled = options.spectrogram, pools_itself(options)
+    if image is None:
         return None
-    return VisionTransformer(options) if isinstance(options, VitOptions) else AlexNet(options)
+    if isinstance(image, VitOptions):
+        return VisionTransformer(image, pooled=pooled)
+    return AlexNet(image, pooled=pooled)
 
 
 def _speech_encoder(
@@ -271,9 +303,13 @@ def _everything_exists(inputs: Inputs, names: tuple[str, ...]) -> dict[str, Tens
     return result
 
 
-def _without_starts(table: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out the ImageNet weights that training started from: loading needs them no more."""
-    result = dict(table)
-    if "spectrogram" in result:
-        result["spectrogram"] = {k: v for k, v in result["spectrogram"].items() if k != "weights"}
-    return result
+def _placed(options: ModelOptions, weights: str | None) -> ModelOptions:
+    """`options` with the place of a frozen spectrogram encoder, and without the weights that training started from.
+
+    Loading needs those no more.
+    """
+    image = options.spectrogram
+    if image is None:
+        return options
+    placed = dataclasses.replace(image, weights=(weights or image.weights) if image.frozen else None)
+    return dataclasses.replace(options, spectrogram=placed)

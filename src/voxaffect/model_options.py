@@ -1,22 +1,28 @@
-"""Options of the co-attention model, from recipes and saved models, and two presets of them."""
+"""Options of the co-attention model, from recipes and saved models, and presets of them.
+
+A preset is a whole model by name. Two are the study's systems, the method with AlexNet and the proposal with a
+vision transformer in its place, each in two wirings: `published` as printed, every weight fine-tuned; `native` at
+the spectrogram's own resolution, of any length, over a frozen speech encoder whose layers are mixed.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from voxaffect.checkpoints import ALEXNET, VIT, WAV2VEC2
 from voxaffect.encoders.alexnet import AlexNetOptions
 from voxaffect.encoders.bilstm import BiLstmOptions
 from voxaffect.encoders.speech import SpeechOptions
 from voxaffect.encoders.vit import VitOptions
 from voxaffect.encoders.waveform import WaveformOptions
 from voxaffect.errors import UsageError
+from voxaffect.feature_options import FeatureOptions
 from voxaffect.options import from_table, to_table
 
-STUDY_SPEECH_CHECKPOINT = "facebook/wav2vec2-base-960h"
-
+Wiring = Literal["native", "published"]
 SpectrogramOptions = VitOptions | AlexNetOptions
 SpeechBranchOptions = SpeechOptions | WaveformOptions
 BranchOptions = SpectrogramOptions | BiLstmOptions | SpeechBranchOptions
@@ -41,7 +47,7 @@ class ModelOptions:
     spectrogram: SpectrogramOptions | None = None
     mfcc: BiLstmOptions | None = None
     speech: SpeechBranchOptions | None = None
-    wiring: Literal["native", "published"] = "native"
+    wiring: Wiring = "native"
     width: int = 128
     heads: int = 4
     dropout: float = 0.1
@@ -74,18 +80,26 @@ class ModelOptions:
         return table
 
     @classmethod
-    def from_dict(cls, table: Mapping[str, Any]) -> ModelOptions:
-        """The inverse of `to_dict`.
+    def from_dict(cls, table: Mapping[str, Any], *, wiring: Wiring = "native") -> ModelOptions:
+        """The inverse of `to_dict`; besides, `preset` names one of PRESETS, of which all other keys change something.
+
+        A branch that is false is off; `weights` of the spectrogram that are false are random. `wiring` is that of
+        a preset whose table does not say it.
 
         Raises:
-            UsageError: an unknown key or kind (the known ones are listed), or a value that is not allowed.
+            UsageError: an unknown key, kind or preset (the known ones are listed), or a value that is not allowed.
         """
-        values = dict(table)
+        values = _with_preset(dict(table), wiring)
         for branch, kinds in KINDS.items():
             entry = values.get(branch)
-            if entry is None or not isinstance(entry, Mapping):
+            if entry is None or entry is False:
+                values[branch] = None
                 continue
+            if not isinstance(entry, Mapping):
+                raise UsageError("bad_value", f"model.{branch} must be a table, or false, got {entry!r}")
             settings = dict(entry)
+            if settings.get("weights") is False:
+                settings["weights"] = None
             kind = settings.pop("kind", next(iter(kinds)))
             if kind not in kinds:
                 raise UsageError(
@@ -102,34 +116,35 @@ class ModelOptions:
             raise UsageError("bad_value", f"[model]: {error}") from None
 
 
-def camser(
+def camser_alexnet(
     n_classes: int = 4,
+    wiring: Wiring = "published",
     *,
-    spectrogram: Literal["alexnet", "vit"] = "alexnet",
-    speech: str = STUDY_SPEECH_CHECKPOINT,
-    spectrogram_weights: str | None = None,
-    frozen: bool = False,
+    weights: str | None = ALEXNET,
+    speech: str = WAV2VEC2,
 ) -> ModelOptions:
-    """The published method: AlexNet (or the proposal's ViT-B/16), BiLSTM, wav2vec2, all fine-tuned."""
-    image: SpectrogramOptions = AlexNetOptions(weights=spectrogram_weights)
-    if spectrogram == "vit":
-        image = VitOptions(
-            patch=(16, 16), resolution="224", pooling="cls", image="published", weights=spectrogram_weights
-        )
-    return ModelOptions(
-        n_classes,
-        spectrogram=image,
-        mfcc=BiLstmOptions(),
-        # The features normalise the padded segment themselves, as published; nothing is masked or mixed.
-        speech=SpeechOptions(
-            speech, frozen=frozen, mix=-1, layer_norm=False, normalise="never", masked=False
-        ),
-        wiring="published",
-    )
+    """The published method: AlexNet, BiLSTM and wav2vec2."""
+    if wiring == "published":
+        return _published(n_classes, AlexNetOptions(weights=weights), speech)
+    return _native(n_classes, AlexNetOptions(resolution="native", image="native", weights=weights), speech)
 
 
-def small(n_classes: int = 4, *, dropout: float = 0.2) -> ModelOptions:
-    """Three small branches from random weights, quick enough for live use: the bundled model."""
+def camser_vit(
+    n_classes: int = 4,
+    wiring: Wiring = "published",
+    *,
+    weights: str | None = VIT,
+    speech: str = WAV2VEC2,
+) -> ModelOptions:
+    """The study's proposal: ViT-B/16 in AlexNet's place; native with patches of 20 x 20, which 200 x 300 holds."""
+    if wiring == "published":
+        vit = VitOptions(patch=(16, 16), resolution="224", pooling="cls", image="published", weights=weights)
+        return _published(n_classes, vit, speech)
+    return _native(n_classes, VitOptions(weights=weights), speech)
+
+
+def small(n_classes: int = 4, wiring: Wiring = "native", *, dropout: float = 0.2) -> ModelOptions:
+    """Three small branches from random weights, quick enough for live use."""
     return ModelOptions(
         n_classes,
         spectrogram=VitOptions(
@@ -145,10 +160,77 @@ def small(n_classes: int = 4, *, dropout: float = 0.2) -> ModelOptions:
         ),
         mfcc=BiLstmOptions(hidden=64, layers=1, stack=4, normalise="standardise", dropout=0.0),
         speech=WaveformOptions(filters=40, dim=96, depth=2, dropout=dropout),
-        wiring="native",
+        wiring=wiring,
         width=96,
         dropout=dropout,
     )
+
+
+PRESETS: Mapping[str, Callable[[int, Wiring], ModelOptions]] = {
+    "camser-alexnet": camser_alexnet,
+    "camser-vit": camser_vit,
+    "small": small,
+}
+"""Name -> the model of so many classes in that wiring."""
+
+
+def check_features(options: ModelOptions, features: FeatureOptions) -> None:
+    """Raise UsageError `bad_value` where the published wiring would get anything but segments of 3 s."""
+    if options.wiring == "published" and features.segmentation != "padded":
+        raise UsageError(
+            "bad_value",
+            "published wiring takes segments of 3 s, padded as published",
+            hint='set features.preset = "published", or model.wiring = "native"',
+        )
+
+
+def _published(n_classes: int, image: SpectrogramOptions, speech: str) -> ModelOptions:
+    return ModelOptions(
+        n_classes,
+        spectrogram=image,
+        mfcc=BiLstmOptions(),
+        # The features normalise the padded segment themselves, as published; nothing is masked or mixed.
+        speech=SpeechOptions(speech, frozen=False, mix=-1, layer_norm=False, normalise="never", masked=False),
+        wiring="published",
+    )
+
+
+def _native(n_classes: int, image: SpectrogramOptions, speech: str) -> ModelOptions:
+    return ModelOptions(
+        n_classes,
+        spectrogram=image,
+        mfcc=BiLstmOptions(normalise="standardise"),  # keeps loudness
+        speech=SpeechOptions(speech),
+        wiring="native",
+    )
+
+
+def _with_preset(table: dict[str, Any], wiring: Wiring) -> dict[str, Any]:
+    """The table of the preset that `table` names, changed by its other keys; `table` itself if it names none.
+
+    A branch keeps what the preset says of it, unless the table asks for another kind.
+    """
+    if "preset" not in table:
+        return table
+    name = table.pop("preset")
+    if name not in PRESETS:
+        raise UsageError(
+            "unknown_preset", f"unknown preset {name!r} in [model]; expected one of {list(PRESETS)}"
+        )
+    wanted = table.get("wiring", wiring)
+    values = PRESETS[name](2, "published" if wanted == "published" else "native").to_dict()
+    del values["n_classes"]  # the table's own
+    for key, value in table.items():
+        own = values.get(key)
+        if (
+            isinstance(own, Mapping)
+            and isinstance(value, Mapping)
+            and value.get("kind", own["kind"]) == own["kind"]
+        ):
+            values[key] = {**own, **value}
+        else:
+            values[key] = value
+    return values
 
 
 def _plain(options: Any) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from voxaffect import onnx_fields
+from voxaffect.checkpoints import own_folders
 from voxaffect.errors import ArtefactError, UsageError
 
 if TYPE_CHECKING:
@@ -40,7 +41,6 @@ DEVICES = ("auto", "cpu", "cuda")
 BUNDLED = Path(__file__).parent / "models"
 DEFAULT = "bundled"
 """The model that answers where none is asked for, of those in `BUNDLED`."""
-FOLDER_VARIABLE = "VOXAFFECT_MODELS"
 
 _DIGEST = re.compile(re.escape(DIGEST_MARKER) + rb"([0-9a-f]{64})")
 
@@ -214,8 +214,7 @@ def find_model(model: str | os.PathLike[str] | None = None) -> Path:
 
 def model_folders() -> list[Path]:
     """Where models are looked up by name."""
-    own = os.environ.get(FOLDER_VARIABLE, "")
-    return [BUNDLED, *(Path(p) for p in own.split(os.pathsep) if p)]
+    return [BUNDLED, *own_folders()]
 
 
 def list_models() -> list[Path]:

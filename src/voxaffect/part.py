@@ -24,6 +24,7 @@ from voxaffect.splits import AnyFold
 if TYPE_CHECKING:
     from torch import nn
 
+    from voxaffect.encoders.speech import SpeechEncoder
     from voxaffect.probe import Pooled, ProbeOptions
 
 
@@ -136,7 +137,6 @@ def _fit_probe(
     from voxaffect.probe import fit_probe, read_probe_options
 
     options, _ = read_probe_options(located(recipe))
-    assert store.frozen is not None
     rows = train_rows + dev_rows
     for row in rows:
         if len(store.judged(row)) != 1:
@@ -146,7 +146,7 @@ def _fit_probe(
     units = [store.table[row].id if part.fold.mixes_speakers else store.table[row].speaker for row in rows]
     judges = np.arange(len(rows)) >= len(train_rows) if part.fold.selects_on_test else None
     probe, report, log_probs = fit_probe(
-        store.frozen,
+        _only_encoder(store),
         options,
         pooled,
         store.targets[rows],
@@ -163,12 +163,11 @@ def _pooled(store: ExampleStore, options: ProbeOptions) -> Pooled:
     from voxaffect.fit import to_tensors
     from voxaffect.probe import pool_grid
 
-    assert store.frozen is not None
     key = (options.layers, options.statistics)
     if key not in store.pooled:
         every = range(len(store.table))
         batches = (to_tensors([store.judged(row)[0] for row in every[i : i + 32]]) for i in every[::32])
-        store.pooled[key] = pool_grid(store.frozen, options, batches)
+        store.pooled[key] = pool_grid(_only_encoder(store), options, batches)
     pooled: Pooled = store.pooled[key]
     return pooled
 
@@ -176,6 +175,15 @@ def _pooled(store: ExampleStore, options: ProbeOptions) -> Pooled:
 def epochs_of(recipe: Recipe) -> int:
     """How many epochs a part of the recipe has at most; a closed form counts as one."""
     return recipe.training.epochs if recipe.model_kind == "coattention" else 1
+
+
+def _only_encoder(store: ExampleStore) -> SpeechEncoder:
+    """The frozen speech encoder under a probe."""
+    from voxaffect.encoders.speech import SpeechEncoder
+
+    (encoder,) = store.frozen
+    assert isinstance(encoder, SpeechEncoder)
+    return encoder
 
 
 def place_of(folder: RunFolder, part: Part) -> Path:

@@ -19,18 +19,35 @@ from voxaffect.recipe import Recipe
 from voxaffect.table import UtteranceTable
 
 if TYPE_CHECKING:
+    from voxaffect.encoders import Cacheable
+    from voxaffect.encoders.spectrogram import SpectrogramEncoder
     from voxaffect.encoders.speech import SpeechEncoder, SpeechOptions
     from voxaffect.model import CoAttention, ModelOptions
 
 
 @dataclass
 class Encoders:
-    """Pretrained speech encoders, each checkpoint loaded once.
+    """Pretrained encoders, each checkpoint that stays frozen loaded once, those of speech in any case.
 
     What stays frozen is one and the same module in every model; what is tuned is copied.
     """
 
     _loaded: dict[tuple[object, ...], SpeechEncoder] = field(default_factory=dict)
+    _images: dict[object, SpectrogramEncoder] = field(default_factory=dict)
+
+    def spectrogram(self, options: ModelOptions) -> SpectrogramEncoder | None:
+        """The spectrogram encoder of a model, if it has one, raising what reading its weights does."""
+        from voxaffect.model import open_spectrogram_encoder
+
+        image = options.spectrogram
+        if image is None or not image.frozen:
+            return open_spectrogram_encoder(options)
+        key = (image, options.wiring)
+        if key not in self._images:
+            encoder = open_spectrogram_encoder(options)
+            assert encoder is not None
+            self._images[key] = encoder.eval()
+        return self._images[key]
 
     def get(self, options: SpeechOptions) -> SpeechEncoder:
         """A new encoder with the weights of its checkpoint, raising what `SpeechEncoder` does."""
@@ -45,20 +62,18 @@ class Encoders:
 
 @dataclass(frozen=True)
 class Needs:
-    """What a recipe's trainings are computed from: features, beside them a frozen encoder's states, and the rest."""
+    """What a recipe's trainings are computed from: features, beside them frozen encoders' states, and the rest."""
 
     inputs: tuple[str, ...]
-    frozen: SpeechOptions | None
+    frozen: tuple[Cacheable, ...]
     features: FeatureOptions
     others: tuple[object, ...]
     """Augmentation, teacher and seed of the altered copies."""
 
     @property
-    def heard(self) -> tuple[object, ...]:
-        """All that decides the states of the frozen encoder; () without one."""
-        if self.frozen is None:
-            return ()
-        return (self.frozen.checkpoint, self.frozen.normalise, self.frozen.masked)
+    def heard(self) -> dict[str, str]:
+        """All that decides the states of each frozen encoder, by the name of the states."""
+        return {encoder.states_name: encoder.states_key for encoder in self.frozen}
 
 
 def needs_of(recipe: Recipe, encoders: Encoders) -> Needs:
@@ -71,16 +86,14 @@ def needs_of(recipe: Recipe, encoders: Encoders) -> Needs:
 def together(needs: Sequence[Needs]) -> list[list[int]]:
     """Which of `needs` one store can serve, as groups of positions: all but the inputs agree.
 
-    One without a frozen encoder joins any group that agrees otherwise, since it need not look at the states.
+    One that lacks a frozen encoder joins any group that agrees otherwise, since it need not look at the states.
     """
     groups: list[list[int]] = []
-    for position in sorted(range(len(needs)), key=lambda i: (needs[i].frozen is None, i)):
+    for position in sorted(range(len(needs)), key=lambda i: (-len(needs[i].frozen), i)):
         for group in groups:
             first, own = needs[group[0]], needs[position]
-            if (first.features, first.others) == (own.features, own.others) and own.heard in (
-                (),
-                first.heard,
-            ):
+            agrees = (first.features, first.others) == (own.features, own.others)
+            if agrees and own.heard.items() <= first.heard.items():
                 group.append(position)
                 break
         else:
@@ -101,32 +114,30 @@ def prepare(
     `progress` wraps the loop over positions in `table`.
     """
     recipe = recipes[0]
-    frozen = next((n.frozen for n in needs if n.frozen is not None), None)
     store = ExampleStore(
         table,
         recipe.data.labels,
         needs[0].features,
         tuple(dict.fromkeys(name for n in needs for name in n.inputs)),
         recipe.augmentation,
-        None if frozen is None else encoders.get(frozen).eval(),
+        max((n.frozen for n in needs), key=len),  # those of the others are among them
         cache,
         teacher=_teacher(recipe, encoders),
         teacher_layers=recipe.distillation.layers,
         seed=recipe.protocol.seeds[0],
     )
     store.prepare(progress)
-    return [
-        store.narrowed(n.inputs, None if n.frozen is None else encoders.get(n.frozen).eval()) for n in needs
-    ]
+    return [store.narrowed(n.inputs, n.frozen) for n in needs]
 
 
 def model_options(recipe: Recipe) -> ModelOptions:
     """The options of the recipe's co-attention model.
 
     Raises:
-        UsageError: `unknown_model` if it is of another kind, and what `ModelOptions.from_dict` finds.
+        UsageError: `unknown_model` if it is of another kind, what `ModelOptions.from_dict` finds, `bad_value` if its
+            wiring does not go with the recipe's features.
     """
-    from voxaffect.model import ModelOptions
+    from voxaffect.model_options import ModelOptions, check_features
 
     table = located(recipe)
     table.pop("kind", None)
@@ -135,7 +146,13 @@ def model_options(recipe: Recipe) -> ModelOptions:
             "unknown_model",
             f"unknown model kind {recipe.model_kind!r}; expected one of ['coattention', 'probe']",
         )
-    return ModelOptions.from_dict({**table, "n_classes": len(recipe.data.labels)})
+    features = FeatureOptions.from_dict(recipe.features)
+    options = ModelOptions.from_dict(
+        {**table, "n_classes": len(recipe.data.labels)},
+        wiring="published" if features.preset == "published" else "native",
+    )
+    check_features(options, features)
+    return options
 
 
 def build_model(recipe: Recipe, encoders: Encoders) -> CoAttention:
@@ -145,42 +162,48 @@ def build_model(recipe: Recipe, encoders: Encoders) -> CoAttention:
 
     options = model_options(recipe)
     speech = encoders.get(options.speech) if isinstance(options.speech, SpeechOptions) else None
-    return CoAttention(options, speech_encoder=speech)
+    return CoAttention(options, spectrogram_encoder=encoders.spectrogram(options), speech_encoder=speech)
 
 
 def located(recipe: Recipe) -> dict[str, Any]:
-    """The [model] table with the checkpoint's folder, where it is one, taken from the recipe's folder."""
+    """The [model] table with checkpoints that are files or folders taken from the recipe's folder."""
     table = dict(recipe.model)
-    speech = table.get("speech")
-    if isinstance(speech, Mapping) and "checkpoint" in speech:
-        table["speech"] = {**speech, "checkpoint": local_checkpoint(recipe, speech["checkpoint"])}
+    for branch, key in (("spectrogram", "weights"), ("speech", "checkpoint")):
+        settings = table.get(branch)
+        if isinstance(settings, Mapping) and isinstance(settings.get(key), str):
+            table[branch] = {**settings, key: local_checkpoint(recipe, settings[key])}
     return table
 
 
 def local_checkpoint(recipe: Recipe, checkpoint: str) -> str:
-    """`checkpoint` as a folder beside the recipe if there is one, else as the hub name that it is."""
-    folder = recipe.resolve(checkpoint)
-    return str(folder) if folder.is_dir() else checkpoint
+    """`checkpoint` as a file or folder beside the recipe if there is one, else as the name that it is."""
+    place = recipe.resolve(checkpoint)
+    return str(place) if place.exists() else checkpoint
 
 
-def _model_inputs(recipe: Recipe, encoders: Encoders) -> tuple[tuple[str, ...], SpeechOptions | None]:
-    """The features that the model takes, and the encoder whose states are computed once, if there is one."""
+def _model_inputs(recipe: Recipe, encoders: Encoders) -> tuple[tuple[str, ...], tuple[Cacheable, ...]]:
+    """The features that the model takes, and the encoders whose states are computed once."""
     from voxaffect.encoders.speech import SpeechOptions
 
     if recipe.model_kind == "probe":
         from voxaffect.probe import read_probe_options
 
-        return (), read_probe_options(located(recipe))[1]
+        return (), (encoders.get(read_probe_options(located(recipe))[1]).eval(),)
     options = model_options(recipe)
     inputs: tuple[str, ...] = ()
-    if options.spectrogram is not None:
+    frozen: tuple[Cacheable, ...] = ()
+    if options.spectrogram is not None and options.spectrogram.frozen:
+        image = encoders.spectrogram(options)
+        assert image is not None
+        frozen += (image,)
+    elif options.spectrogram is not None:
         inputs += ("spectrogram",)
     if options.mfcc is not None:
         inputs += ("mfcc",)
     if not isinstance(options.speech, SpeechOptions):
-        return inputs + (() if options.speech is None else ("waveform",)), None
-    encoder = encoders.get(options.speech)
-    return (inputs, options.speech) if encoder.cacheable else (inputs + encoder.inputs, None)
+        return inputs + (() if options.speech is None else ("waveform",)), frozen
+    speech = encoders.get(options.speech).eval()
+    return (inputs, (*frozen, speech)) if speech.cacheable else (inputs + speech.inputs, frozen)
 
 
 def _teacher(recipe: Recipe, encoders: Encoders) -> SpeechEncoder | None:

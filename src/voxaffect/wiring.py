@@ -9,11 +9,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from voxaffect.encoders.alexnet import AlexNetOptions
 from voxaffect.encoders.masking import is_tracing, masked_mean, masked_softmax, split_heads
 from voxaffect.encoders.vit import VitOptions
 from voxaffect.errors import UsageError
-from voxaffect.model_options import ModelOptions, SpectrogramOptions
+from voxaffect.model_options import ModelOptions
 
 PUBLISHED_FRAMES = 300
 """Frames of a published segment: 3 s."""
@@ -39,8 +38,6 @@ class PublishedWiring(nn.Module):
         super().__init__()
         width, dropout, self.n_states = options.width, options.dropout, n_states
         self.spectrogram = self.mfcc = self.attention = self.speech = None
-        if isinstance(options.spectrogram, AlexNetOptions):
-            spectrogram = 9216
         if spectrogram is not None:
             self.spectrogram = _layer(spectrogram, width, dropout)
         self.n_steps = 0
@@ -100,7 +97,7 @@ class NativeWiring(nn.Module):
         for name, dim in (("spectrogram", spectrogram), ("mfcc", mfcc)):
             if dim is not None:
                 n_queries += 1
-                single = name == "spectrogram" and pools_itself(options.spectrogram)
+                single = name == "spectrogram" and pools_itself(options)
                 statistics = options.pooling == "attentive-statistics" and not single
                 self.pools[name] = AttentiveStatistics(dim) if statistics else MeanPooling()
                 self.vectors[name] = _normed_layer(2 * dim if statistics else dim, width, dropout)
@@ -193,9 +190,10 @@ class MeanPooling(nn.Module):
         return masked_mean(states, mask)
 
 
-def pools_itself(options: SpectrogramOptions | None) -> bool:
-    """Whether the spectrogram's vector is the transformer's class token, whatever the model's pooling."""
-    return isinstance(options, VitOptions) and options.pooling == "cls"
+def pools_itself(options: ModelOptions) -> bool:
+    """Whether the spectrogram's encoder gives one state: in published wiring, or its class token anywhere."""
+    image = options.spectrogram
+    return options.wiring == "published" or (isinstance(image, VitOptions) and image.pooling == "cls")
 
 
 def _check_length(what: str, given: int, expected: int) -> None:

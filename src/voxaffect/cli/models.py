@@ -1,4 +1,4 @@
-"""`voxaffect models list|show|verify|export`: which models are here, whether they are whole; make one of a run."""
+"""`voxaffect models list|show|verify|export|download`: which models are here and whole; make one; fetch weights."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ import json
 import sys
 from pathlib import Path
 
+from voxaffect.checkpoints import FILES, FOLDER_VARIABLE
 from voxaffect.errors import ExitCode, UsageError, VoxaffectError
-from voxaffect.modelfile import FOLDER_VARIABLE, ModelFile, find_model, list_models, model_folders, read_model
+from voxaffect.modelfile import ModelFile, find_model, list_models, model_folders, read_model
 
-ACTIONS = ("list", "show", "verify", "export")
+ACTIONS = ("list", "show", "verify", "export", "download")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,10 +23,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "models",
         nargs="*",
         metavar="MODEL",
-        help="names, files or folders (default: the bundled one; verify: all); export: the run folder",
+        help="names, files or folders (default: the bundled one; verify: all); export: the run folder; download: "
+        "encoder weights to train from, ORG/NAME of the Hugging Face hub or " + ", ".join(FILES),
     )
     parser.add_argument(
-        "-o", "--output", type=Path, metavar="FILE.onnx", help="export: the model file to write, needed"
+        "-o",
+        "--output",
+        type=Path,
+        metavar="FILE.onnx|DIR",
+        help="export: the model file to write, needed; download: the folder to write into, needed",
     )
     parser.add_argument(
         "--evidence",
@@ -41,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """List, show or verify; 5 if a model is missing, damaged or refused."""
+    """Do what is asked; 5 if a model is missing, damaged or refused, or cannot be downloaded."""
     if args.action == "list":
         if args.models:
             raise UsageError("bad_value", "models list takes no names", hint="voxaffect models show NAME")
@@ -50,6 +56,8 @@ def run(args: argparse.Namespace) -> int:
         return _show(args.models or [None], args.json)
     if args.action == "export":
         return _export(args.models, args.output, args.evidence)
+    if args.action == "download":
+        return _download(args.models, args.output, args.quiet)
     return _verify(args.models)
 
 
@@ -68,6 +76,31 @@ def _export(runs: list[str], output: Path | None, evidence: Path | None) -> int:
     print(
         f"{exported.path}  {exported.n_bytes / 1e6:.2f} MB  largest difference from torch {exported.difference:.1e}"
     )
+    return ExitCode.OK
+
+
+def _download(names: list[str], folder: Path | None, quiet: bool) -> int:
+    if not names or folder is None:
+        raise UsageError("bad_value", "models download takes names of encoder weights and -o DIR")
+    from tqdm import tqdm
+
+    from voxaffect.audio_input import printable
+    from voxaffect.download import download
+
+    for name in names:
+        with tqdm(unit="B", unit_scale=True, desc=name, disable=True if quiet else None) as bar:
+
+            def progress(done: int, total: int, bar: tqdm[None] = bar) -> None:
+                bar.total = total
+                bar.update(done - bar.n)
+
+            place = download(name, folder, progress)
+        print(printable(str(place)))
+    if not quiet:
+        print(
+            f"voxaffect: recipes find them by name where {FOLDER_VARIABLE} names {folder}",
+            file=sys.stderr,
+        )
     return ExitCode.OK
 
 

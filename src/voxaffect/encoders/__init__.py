@@ -9,14 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 Inputs = Mapping[str, Tensor]
 """Features by name: "spectrogram" (B, T, 200) dB, "mfcc" (B, T, 40), "waveform" (B, N), "log_mel" (B, T',
-80) and "n_samples" (B,) int64, the samples that exist of each item."""
+80) and "n_samples" (B,) int64, the samples that exist of each item; states of frozen encoders, see Cacheable."""
 
 
 @runtime_checkable
@@ -33,6 +35,26 @@ class Encoder(Protocol):
     dim: int
 
     def __call__(self, inputs: Inputs) -> tuple[Tensor, Tensor]: ...  # noqa: D102
+
+
+class Cacheable(Protocol):
+    """An encoder that may be frozen: its states are then computed once, and given to it in place of its features.
+
+    `states_name` is what the inputs call them: "spectrogram_states" (B, P, D) or "speech_states" (B, L, T', D).
+    `states_key` names all that decides them besides the features and `n_samples`. `numpy_states` computes them for
+    one item (features without batch axis), time first, float16.
+    """
+
+    inputs: tuple[str, ...]
+    states_name: str
+
+    @property
+    def cacheable(self) -> bool: ...  # noqa: D102
+
+    @property
+    def states_key(self) -> str: ...  # noqa: D102
+
+    def numpy_states(self, item: Mapping[str, NDArray[Any]]) -> NDArray[np.float16]: ...  # noqa: D102
 
 
 @runtime_checkable

@@ -7,7 +7,6 @@ used.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -16,9 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from voxaffect.encoders import Inputs
-from voxaffect.encoders.image import SpectrogramImage
+from voxaffect.checkpoints import find_file
 from voxaffect.encoders.masking import divide_down, divide_up, exists, length_after, positions
+from voxaffect.encoders.spectrogram import SpectrogramEncoder
 from voxaffect.errors import ArtefactError, UsageError
 
 POOLED = 6
@@ -29,13 +28,14 @@ MIN_FRAMES = 63
 
 @dataclass(frozen=True)
 class AlexNetOptions:
-    """`resolution` "256x384" (published) or "native"; `image` as in the ViT; `weights` a torchvision state
-    dict.
+    """`resolution` "256x384" (published) or "native"; `image` as in the ViT; `weights` a torchvision state dict, or
+    the name of one that can be downloaded; `frozen` keeps them as they are.
     """
 
     resolution: Literal["256x384", "native"] = "256x384"
     image: Literal["published", "native"] = "published"
     weights: str | None = None
+    frozen: bool = False
 
     def __post_init__(self) -> None:
         if self.resolution not in ("256x384", "native"):
@@ -47,26 +47,28 @@ class AlexNetOptions:
             raise UsageError(
                 "bad_option", f"alexnet image {self.image!r}; expected one of ['published', 'native']"
             )
+        if self.frozen and self.weights is None:
+            raise UsageError(
+                "bad_option", "alexnet frozen = true needs weights: random ones would stay random"
+            )
 
 
-class AlexNet(nn.Module):
+class AlexNet(SpectrogramEncoder):
     """Spectrogram (B, T, 200) to six states over time (B, 6, 256 * 6): channels x frequency bands.
+
+    Pooled they are one state of 9216, time outermost.
 
     Native images of any length: after every layer what lies beyond an item's valid length is zero, and the
     adaptive pool divides each item's own length by six.
     """
 
-    inputs = ("spectrogram",)
-    dim = 256 * POOLED
+    options: AlexNetOptions
 
-    def __init__(self, options: AlexNetOptions) -> None:
-        super().__init__()
-        self.options = options
+    def __init__(self, options: AlexNetOptions, *, pooled: bool = False) -> None:
         native = options.resolution == "native"
+        super().__init__(options, size=None if native else (256, 384), n_channels=3, pooled=pooled)
+        self.dim = 256 * POOLED * (POOLED if pooled else 1)
         self.padding = MIN_FRAMES if native else 0
-        self.image = SpectrogramImage(
-            published=options.image == "published", size=None if native else (256, 384), n_channels=3
-        )
         self.features = nn.Sequential(
             nn.Conv2d(3, 64, 11, stride=4, padding=2),
             nn.ReLU(),
@@ -84,10 +86,11 @@ class AlexNet(nn.Module):
         )
         if options.weights is not None:
             self.load_imagenet(options.weights)
+        self.freeze()
 
-    def forward(self, inputs: Inputs) -> tuple[Tensor, Tensor]:
+    def encode(self, image: Tensor, n_columns: Tensor) -> tuple[Tensor, Tensor]:
         """Return states (B, 6, 1536) and a mask (B, 6) that is True throughout."""
-        image, n = self.image(inputs["spectrogram"], inputs["n_samples"])
+        n = n_columns
         x = F.pad(image, (0, self.padding))
         for layer in self.features:
             x = layer(x)
@@ -104,19 +107,17 @@ class AlexNet(nn.Module):
         """Return the flattened features (B, 9216), time outermost."""
         return states.flatten(1)
 
-    def load_imagenet(self, path: str | os.PathLike[str]) -> None:
-        """Load the features of a torchvision AlexNet state dict (.pth or .safetensors).
+    def n_states(self, n_samples: Tensor) -> Tensor:
+        """Return 6 for each item."""
+        return torch.full_like(n_samples, POOLED)
+
+    def load_imagenet(self, name: str) -> None:
+        """Load the features of a torchvision AlexNet state dict: a .pth or .safetensors file, or a name of one.
 
         Raises:
             ArtefactError: no such file (`model_missing`), or not AlexNet's state dict (`model_damaged`).
         """
-        file = Path(path)
-        if not file.is_file():
-            raise ArtefactError(
-                "model_missing",
-                f"looked in {file}: no AlexNet weights there",
-                hint=f"on a connected machine: voxaffect models download {file.stem} -o DIR",
-            )
+        file = find_file(name, cache=Path(torch.hub.get_dir()) / "checkpoints")
         try:
             if file.suffix == ".safetensors":
                 from safetensors.torch import load_file

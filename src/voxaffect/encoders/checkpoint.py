@@ -4,23 +4,23 @@ cache.
 
 from __future__ import annotations
 
+import hashlib
 import json
-import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import nn
 
+from voxaffect.checkpoints import VIT, find_folder, is_offline, is_path, missing
 from voxaffect.errors import ArtefactError, UsageError
 
 if TYPE_CHECKING:
     from voxaffect.encoders.speech import SpeechOptions
 
-MODEL_TYPES = ("wav2vec2", "hubert", "wavlm", "whisper")
-OFFLINE_VARIABLES = ("VOXAFFECT_OFFLINE", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
-"""Environment variables that forbid the network when they are set to anything but 0."""
+SPEECH_TYPES = ("wav2vec2", "hubert", "wavlm", "whisper")
 
 
 def load_encoder(options: SpeechOptions) -> tuple[Any, bool]:
@@ -30,61 +30,79 @@ def load_encoder(options: SpeechOptions) -> tuple[Any, bool]:
         ArtefactError: `model_missing`, or `model_damaged` if it cannot be read or lacks weights.
         UsageError: `unknown_encoder` if it is a model of another type.
     """
-    name = options.checkpoint
-    folder = Path(name).expanduser()
-    local = folder.is_dir() or folder.is_absolute() or name.startswith(".") or name.count("/") != 1
-    offline = options.offline or any(os.environ.get(v, "0") not in ("", "0") for v in OFFLINE_VARIABLES)
+    source, config, only_local = read_config(
+        options.checkpoint, "speech encoder", SPEECH_TYPES, offline=options.offline
+    )
+    # SpecAugment's mask is absent where it was not trained.
+    encoder = _load(
+        _model_class(config),
+        source,
+        {"masked_spec_embed"},
+        config=config,
+        local_files_only=only_local,
+        attn_implementation=_attention(config),
+    )
+    encoder = encoder.get_encoder() if _is_whole_whisper(config) else encoder
+    return encoder, _normalises(source, config, options)
+
+
+def load_vit(name: str) -> Any:
+    """Load the vision transformer `name`, a folder or hub name, without its classifier, in float32.
+
+    Raises: as `load_encoder`.
+    """
+    source, _, only_local = read_config(name, "vision transformer", ("vit",), usual=VIT)
+    from transformers import ViTModel
+
+    return _load(ViTModel, source, set(), add_pooling_layer=False, local_files_only=only_local).eval()
+
+
+def read_config(
+    name: str, what: str, types: Sequence[str], *, offline: bool = False, usual: str | None = None
+) -> tuple[str, Any, bool]:
+    """Where the checkpoint `name` is to be read from, its configuration, and whether without the network.
+
+    What is here is never asked for on the network: an own folder goes before the hub's cache, and that before the hub.
+    """
     from transformers import AutoConfig
 
-    places = str(folder) if local else f"{folder}, the Hugging Face cache"
-    missing = ArtefactError(
-        "model_missing",
-        f"looked in {places}: no speech encoder {name!r}",
-        hint=f"on a connected machine: voxaffect models download {folder.name if local else name} -o DIR",
-    )
-    if local and not (folder / "config.json").is_file():
-        raise missing
-    source = str(folder) if local else name
+    found, places = find_folder(name)
+    local = found is not None or is_path(name)
+    if local and found is None:
+        raise missing(what, name, places, usual or Path(name).name)
+    source = found or name
+    absent = missing(what, name, [*places, "the Hugging Face cache"])
     only_local = True
     try:
         config = AutoConfig.from_pretrained(source, local_files_only=True)
     except OSError as error:
         if local:
             raise _damaged(source, error) from None
-        if offline:
-            raise missing from None
+        if offline or is_offline():
+            raise absent from None
         only_local = False
         try:
             config = AutoConfig.from_pretrained(source)
         except OSError:
-            raise missing from None
+            raise absent from None
     except ValueError as error:
         raise UsageError(
-            "unknown_encoder", f"{source}: {_first_line(error)}; expected one of {list(MODEL_TYPES)}"
+            "unknown_encoder", f"{source}: {_first_line(error)}; expected one of {list(types)}"
         ) from None
-    if config.model_type not in MODEL_TYPES:
+    if config.model_type not in types:
         raise UsageError(
-            "unknown_encoder",
-            f"{name} is a {config.model_type!r} model; expected one of {list(MODEL_TYPES)}",
+            "unknown_encoder", f"{name} is a {config.model_type!r} model; expected one of {list(types)}"
         )
-    try:
-        with quiet_transformers():
-            encoder, found = _model_class(config).from_pretrained(
-                source,
-                config=config,
-                local_files_only=only_local,
-                dtype=torch.float32,
-                attn_implementation=_attention(config),
-                output_loading_info=True,
-            )
-    except Exception as error:  # safetensors, pickle and shape errors are of many types
-        raise _damaged(source, error) from error
-    # transformers would go on with random weights. SpecAugment's mask is absent where it was not trained.
-    absent = sorted(set(found["missing_keys"]) - {"masked_spec_embed"})
-    if absent:
-        raise _damaged(source, f"{len(absent)} weights are missing, first {absent[0]!r}")
-    encoder = encoder.get_encoder() if _is_whole_whisper(config) else encoder
-    return encoder, _normalises(source, config, options)
+    return source, config, only_local
+
+
+def weights_digest(module: nn.Module) -> str:
+    """SHA-256 over the names, shapes and float32 values of the weights and buffers that `module` saves."""
+    total = hashlib.sha256()
+    for name, value in sorted(module.state_dict().items()):
+        total.update(f"{name}{tuple(value.shape)}".encode())
+        total.update(value.detach().float().cpu().contiguous().numpy().tobytes())
+    return total.hexdigest()
 
 
 def build_encoder(source: dict[str, Any]) -> Any:
@@ -96,6 +114,21 @@ def build_encoder(source: dict[str, Any]) -> Any:
     config = AutoConfig.for_model(settings.pop("model_type"), **settings)
     config._attn_implementation = _attention(config)
     return WhisperEncoder(config) if config.model_type == "whisper" else _model_class(config)(config)
+
+
+def _load(cls: Any, source: str, may_be_absent: set[str], **settings: Any) -> Any:
+    """The model of class `cls` in `source`, refused where weights are missing: they would be random ones."""
+    try:
+        with quiet_transformers():
+            model, found = cls.from_pretrained(
+                source, dtype=torch.float32, output_loading_info=True, **settings
+            )
+    except Exception as error:  # safetensors, pickle and shape errors are of many types
+        raise _damaged(source, error) from error
+    absent = sorted(set(found["missing_keys"]) - may_be_absent)
+    if absent:
+        raise _damaged(source, f"{len(absent)} weights are missing, first {absent[0]!r}")
+    return model
 
 
 def _damaged(source: str, error: object) -> ArtefactError:

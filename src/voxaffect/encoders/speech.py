@@ -10,7 +10,6 @@ every item alone without padding.
 from __future__ import annotations
 
 import copy
-import hashlib
 import json
 import warnings
 from collections.abc import Mapping
@@ -26,7 +25,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from voxaffect.encoders import Inputs
-from voxaffect.encoders.checkpoint import build_encoder, load_encoder
+from voxaffect.encoders.checkpoint import build_encoder, load_encoder, weights_digest
 from voxaffect.encoders.masking import (
     HOP_LENGTH,
     clear,
@@ -84,6 +83,8 @@ class SpeechEncoder(nn.Module):
     earlier, they are used instead and the checkpoint is not run: all L + 1 of them, the first L' if the mix
     needs no more, or the one state that it needs.
     """
+
+    states_name = "speech_states"
 
     def __init__(
         self,
@@ -165,16 +166,13 @@ class SpeechEncoder(nn.Module):
         """
         if self._shared:
             return self._shared[0].digest
-        total = hashlib.sha256()
-        for name, value in sorted(self.encoder.state_dict().items()):
-            total.update(f"{name}{tuple(value.shape)}".encode())
-            total.update(value.detach().float().cpu().contiguous().numpy().tobytes())
-        return total.hexdigest()
+        return weights_digest(self.encoder)
 
     @property
     def states_key(self) -> str:
-        """What decides `states` beside the input: the weights, and how the waveform and its padding are taken."""
-        return f"{self.digest} normalise={self.normalise} masked={self.options.masked}"
+        """What decides the cached states beside the input: weights, how it is taken, and which states are kept."""
+        kept = "all" if self.mix is not None else str(self.layers[0])
+        return f"{self.digest} normalise={self.normalise} masked={self.options.masked} states={kept}"
 
     def train(self, mode: bool = True) -> SpeechEncoder:
         """Switch to training; what is frozen stays in evaluation mode."""
@@ -211,12 +209,14 @@ class SpeechEncoder(nn.Module):
 
     @torch.inference_mode()
     def numpy_states(self, item: Mapping[str, NDArray[Any]]) -> NDArray[np.float16]:
-        """All states of one item (features without batch axis): (T', L + 1, D) float16, time first, for a
-        cache.
+        """The states of one item (features without batch axis): (T', L', D) float16, time first, for a cache.
+
+        All L + 1 of them for a learned mix, else the one that is used.
         """
         inputs = {name: torch.from_numpy(np.asarray(item[name]))[None].float() for name in self.inputs}
         inputs["n_samples"] = torch.tensor([int(item["n_samples"])])
-        return self.states(inputs)[0].transpose(0, 1).half().numpy()
+        kept = None if self.mix is not None else self.layers
+        return self.states(inputs, kept)[0].transpose(0, 1).half().numpy()
 
     def n_states(self, n_samples: Tensor) -> Tensor:
         """Return how many states `n_samples` (B,) give, at least one."""

@@ -9,19 +9,26 @@ Transformers See Better", NeurIPS 2021.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from voxaffect.encoders import Inputs
-from voxaffect.encoders.checkpoint import quiet_transformers
-from voxaffect.encoders.image import N_BINS, SpectrogramImage
-from voxaffect.encoders.masking import divide_up, exists, is_tracing, masked_mean, sample_points, split_heads
+from voxaffect.encoders.checkpoint import load_vit
+from voxaffect.encoders.image import N_BINS
+from voxaffect.encoders.masking import (
+    HOP_LENGTH,
+    divide_down,
+    divide_up,
+    exists,
+    is_tracing,
+    masked_mean,
+    sample_points,
+    split_heads,
+)
+from voxaffect.encoders.spectrogram import SpectrogramEncoder
 from voxaffect.errors import ArtefactError, UsageError
 
 BASE_FRAMES = 300
@@ -34,8 +41,8 @@ class VitOptions:
 
     `patch` is (bins, frames); `resolution` "native" or "224"; `pooling` "mean" or "cls" (adds the class
     token); `stem` "patch" (one linear patch embedding) or "conv" (three strided convolutions, for training
-    from random weights); `image` "native" or "published"; `weights` an ImageNet checkpoint folder to start
-    from.
+    from random weights); `image` "native" or "published"; `weights` an ImageNet checkpoint to start from, a
+    folder or hub name; `frozen` keeps them as they are.
     """
 
     patch: tuple[int, int] = (20, 20)
@@ -51,6 +58,7 @@ class VitOptions:
     n_channels: int = 3
     norm_eps: float = 1e-12
     weights: str | None = None
+    frozen: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "patch", tuple(self.patch))
@@ -66,6 +74,8 @@ class VitOptions:
             raise UsageError("bad_option", f"vit patch {self.patch} does not divide {height} rows evenly")
         if self.stem == "conv" and (self.patch[0] % 4 or self.patch[1] % 4):
             raise UsageError("bad_option", f"a conv stem needs a patch of multiples of 4, got {self.patch}")
+        if self.frozen and self.weights is None:
+            raise UsageError("bad_option", "vit frozen = true needs weights: random ones would stay random")
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -83,23 +93,19 @@ _ALLOWED = {
 }
 
 
-class VisionTransformer(nn.Module):
+class VisionTransformer(SpectrogramEncoder):
     """Spectrogram (B, T, 200) to patch states (B, P, D), P = frequency patches x time patches, time
     outermost.
 
-    With `pooling="cls"` the class token is state 0.
+    With `pooling="cls"` the class token is state 0, and the one that is left if pooled.
     """
 
-    inputs = ("spectrogram",)
+    options: VitOptions
 
-    def __init__(self, options: VitOptions) -> None:
-        super().__init__()
-        self.options, self.dim = options, options.dim
-        self.image = SpectrogramImage(
-            published=options.image == "published",
-            size=(224, 224) if options.resolution == "224" else None,
-            n_channels=options.n_channels,
-        )
+    def __init__(self, options: VitOptions, *, pooled: bool = False) -> None:
+        size = (224, 224) if options.resolution == "224" else None
+        super().__init__(options, size=size, n_channels=options.n_channels, pooled=pooled)
+        self.dim = options.dim
         self.stem: PatchStem | ConvStem = ConvStem(options) if options.stem == "conv" else PatchStem(options)
         rows, columns = options.grid
         self.positions = nn.Parameter(torch.empty(columns, rows, options.dim))  # time, frequency, D
@@ -115,11 +121,7 @@ class VisionTransformer(nn.Module):
         self.norm = nn.LayerNorm(options.dim, eps=options.norm_eps)
         if options.weights is not None:
             self.load_imagenet(options.weights)
-
-    def forward(self, inputs: Inputs) -> tuple[Tensor, Tensor]:
-        """Return patch states (B, P, D) and which of them exist (B, P)."""
-        image, n_columns = self.image(inputs["spectrogram"], inputs["n_samples"])
-        return self.encode(image, n_columns)
+        self.freeze()
 
     def encode(self, image: Tensor, n_columns: Tensor) -> tuple[Tensor, Tensor]:
         """Encode a prepared `image` (B, C, H, W) of which `n_columns` (B,) exist."""
@@ -145,6 +147,14 @@ class VisionTransformer(nn.Module):
         """Return one vector per item (B, D): the class token, or the mean of the states that exist."""
         return states[:, 0] if self.cls_token is not None else masked_mean(states, mask)
 
+    def n_states(self, n_samples: Tensor) -> Tensor:
+        """Return the number of patches, and one more where there is a class token."""
+        rows, columns = self.options.grid
+        n_columns = torch.full_like(n_samples, columns)
+        if self.options.resolution == "native":
+            n_columns = divide_up(divide_down(n_samples, HOP_LENGTH).clamp(min=1), self.options.patch[1])
+        return n_columns * rows + int(self.cls_token is not None)
+
     def _positions(self, n_patches: Tensor, n_positions: int) -> Tensor:
         """Position embeddings of each item, interpolated along time to its length: (B, T', F', D)."""
         n_base = torch.full_like(n_patches, self.options.grid[1])
@@ -153,16 +163,17 @@ class VisionTransformer(nn.Module):
         return low + (high - low) * weight[:, :, None, None]
 
     @torch.no_grad()
-    def load_imagenet(self, path: str | os.PathLike[str]) -> None:
-        """Load a ViT checkpoint folder (the layout of google/vit-base-patch16-224) into this transformer.
+    def load_imagenet(self, name: str) -> None:
+        """Load a ViT checkpoint, a folder or hub name such as google/vit-base-patch16-224, into this transformer.
 
         Patch kernels are resampled bilinearly and the position grid is interpolated where the sizes differ.
         The kernel is scaled by the ratio of areas, so that a flat patch gives the same embedding.
 
         Raises:
             ArtefactError: no checkpoint there (`model_missing`), or one of another shape (`model_mismatch`).
+            UsageError: `unknown_encoder` if it is a model of another type.
         """
-        source = _load_vit(path)
+        source = load_vit(name)
         options, config = self.options, source.config
         wanted = (options.dim, options.depth, options.heads, int(options.dim * options.mlp_ratio))
         given = (
@@ -174,7 +185,7 @@ class VisionTransformer(nn.Module):
         if given != wanted or not isinstance(self.stem, PatchStem):
             raise ArtefactError(
                 "model_mismatch",
-                f"{path} holds (dim, depth, heads, mlp) {given} with a patch stem; "
+                f"{name} holds (dim, depth, heads, mlp) {given} with a patch stem; "
                 f"the options ask for {wanted} with a {options.stem} stem",
             )
         state = source.state_dict()
@@ -287,21 +298,3 @@ def _time_padding(options: VitOptions) -> int:
     not cost a column of patches. A resized image needs none.
     """
     return 0 if options.resolution == "224" else options.patch[1] - 2
-
-
-def _load_vit(path: str | os.PathLike[str]) -> Any:
-    folder = Path(path)
-    if not (folder / "config.json").is_file():
-        raise ArtefactError(
-            "model_missing",
-            f"looked in {folder}: no vision transformer checkpoint there",
-            hint=f"on a connected machine: voxaffect models download {folder.name} -o DIR",
-        )
-    from transformers import ViTModel
-
-    try:
-        with quiet_transformers():
-            return ViTModel.from_pretrained(folder, add_pooling_layer=False, local_files_only=True).eval()
-    except (OSError, ValueError, RuntimeError) as error:
-        reason = str(error).split("\n")[0]
-        raise ArtefactError("model_damaged", f"{folder} cannot be read: {reason}") from error
