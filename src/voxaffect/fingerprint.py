@@ -41,12 +41,12 @@ LOWEST, HIGHEST = 200.0, 3400.0
 """Hz of the envelope: what a telephone carries."""
 RANGE = 50.0
 """dB below the loudest frames at which the envelope ends; below that, noise and codecs differ."""
-WAVE_RATE, WAVE_LOWEST, WAVE_HIGHEST, WAVE_REACH_SECONDS = 4000, 100.0, 1800.0, 1.0
+WAVE_RATE, WAVE_LOWEST, WAVE_HIGHEST, WAVE_REACH_SECONDS = 4000, 100.0, 1000.0, 1.0
 """The waveform's sample rate, band (Hz) and reach."""
-N_NEIGHBOURS = 4
-SIMILAR = 0.8
+N_NEIGHBOURS = 6
+SIMILAR = 0.7
 """The least correlation of two envelopes whose waveforms are compared; copies had 0.71 to 1, with a median of 0.99."""
-SAME = 0.75
+SAME = 0.65
 """The least agreement of two waveforms of one recording: between 0.59 and 0.86, see above."""
 BLOCK_CELLS = 8_000_000
 """Correlations held at a time: 32 MB."""
