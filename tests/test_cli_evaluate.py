@@ -142,7 +142,7 @@ def test_a_run_whose_corpora_are_away_is_evaluated_all_the_same(
 def test_optimistic_figures_are_stamped_in_text_and_picture(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (folder / "theirs.csv").write_text(RICH.replace(",f", ",OPTIMISTIC validation-on-test: f"))
+    (folder / "theirs.csv").write_text(RICH.replace(",f1", ",OPTIMISTIC validation-on-test: f1"))
     titles: list[str] = []
 
     def record(panels: list[tuple[str, object]], labels: object) -> None:
