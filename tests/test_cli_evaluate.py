@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from voxaffect.cli import evaluate, score
+from voxaffect.cli import add_common_arguments, evaluate, score
 from voxaffect.errors import ArtefactError, CorpusError, UsageError
 
 CSV = """id,truth,prediction,speaker,gender,prob_angry,prob_sad
@@ -32,6 +32,7 @@ def folder(tmp_path: Path) -> Path:
 def call(*words: str | Path, command: object = evaluate) -> int:
     parser = argparse.ArgumentParser()
     command.add_arguments(parser)  # type: ignore[attr-defined]
+    add_common_arguments(parser)
     return int(command.run(parser.parse_args([str(w) for w in words])))  # type: ignore[attr-defined]
 
 
@@ -85,6 +86,75 @@ def test_anyone_s_predictions_are_scored(tmp_path: Path, capsys: pytest.CaptureF
     out = capsys.readouterr().out
     assert "  UA         75.0" in out
     assert "note: speakers are unknown" in out
+
+
+RICH = """id,truth,prediction,speaker,fold,text,duration
+c/1,angry,angry,c/a,f1,Go!,1.0
+c/2,sad,sad,c/a,f1,Stay,3.0
+c/3,angry,sad,c/b,f2,go,1.1
+c/4,sad,sad,c/b,f2,stay.,2.9
+"""
+
+
+def test_columns_of_anyone_s_predictions_make_baselines(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "theirs.csv").write_text(RICH)
+    assert call(tmp_path / "theirs.csv", command=score) == 0
+    out = capsys.readouterr().out
+    rows = [line.split() for line in out.split("\n")]
+    for name in ("text", "duration"):  # both give the class away, and so beat this model
+        assert [name, "100.0", "100.0", "100.0"] in rows
+    assert "note: not shown to beat what needs no audio, UA by text (100.0), duration (100.0)" in out
+    (tmp_path / "theirs.csv").write_text(RICH.replace("3.0", "long"))
+    with pytest.raises(CorpusError, match="line 3: duration is 'long'") as caught:
+        call(tmp_path / "theirs.csv", command=score)
+    assert caught.value.where == str(tmp_path / "theirs.csv")
+
+
+def test_groups_come_from_the_run_s_utterances_too(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [f"{line.split(',')[0]},sad,{i % 2}" for i, line in enumerate(CSV.splitlines()[1:])]
+    (folder / "cnn" / "utterances.csv").write_text("\n".join(["id,label,take", *rows]))
+    call("--json", "--groups", "take", folder / "cnn")
+    assert [g["name"] for g in json.loads(capsys.readouterr().out)["groups"]] == ["0", "1"]
+    with pytest.raises(CorpusError, match="no column 'age'"):
+        call("--groups", "age", folder / "cnn")
+
+
+def test_a_run_whose_corpora_are_away_is_evaluated_all_the_same(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = folder / "cnn"
+    fold = {"seed": 0, "name": "", "train": ["c/x"], "dev": [], "test": ["c/a", "c/b", "d/c"]}
+    (run / "folds.json").write_text(json.dumps([fold]))
+    recipe = {"name": "old", "data": {"corpora": ["emodb"]}, "folder": str(folder)}
+    (run / "recipe.json").write_text(json.dumps(recipe))
+    assert call(run) == 0
+    said = capsys.readouterr()
+    assert "  UA         83.3" in said.out
+    assert said.err.startswith(
+        f"voxaffect: {run}: corpus_absent: no baselines without audio, since the corpora"
+    )
+    assert call(run, "--quiet") == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_optimistic_figures_are_stamped_in_text_and_picture(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "theirs.csv").write_text(RICH.replace(",f1", ",OPTIMISTIC validation-on-test: f1"))
+    titles: list[str] = []
+
+    def record(panels: list[tuple[str, object]], labels: object) -> None:
+        titles.extend(title for title, _ in panels)
+
+    monkeypatch.setattr("voxaffect.plots.confusion_figure", record)
+    monkeypatch.setattr("voxaffect.plots.save", lambda figure, path: None)
+    assert call("--plot", folder / "x.png", folder / "theirs.csv", folder / "cnn", command=score) == 0
+    assert titles == ["theirs OPTIMISTIC (validation-on-test)", "cnn"]
+    first, second = capsys.readouterr().out.split("\n\n" + str(folder / "cnn"))
+    assert first.startswith(f"{folder / 'theirs.csv'} OPTIMISTIC (validation-on-test)\n")
+    assert "OPTIMISTIC" not in second
 
 
 def test_what_cannot_be_evaluated_is_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ import pytest
 import training_corpus
 from voxaffect.cli import main
 from voxaffect.errors import ExitCode
+from voxaffect.predictions import read_csv
+from voxaffect.run_baselines import of_predictions
 
 torch = pytest.importorskip("torch", reason="needs the extra `train`")
 pytest.importorskip("transformers", reason="needs the extra `train`")
@@ -87,6 +90,28 @@ def test_the_figures_on_file_are_those_of_evaluate(
     evaluated = json.loads(capsys.readouterr().out)
     assert evaluated.pop("run") == str(finished)
     assert json.loads((finished / "metrics.json").read_text())["evaluation"] == evaluated
+
+
+def test_the_run_needs_no_corpus_to_be_evaluated_or_audited(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["evaluate", str(finished)]) == ExitCode.OK
+    evaluated = capsys.readouterr().out
+    assert "  without audio" in evaluated
+    elsewhere = tmp_path / "copy"
+    shutil.copytree(finished, elsewhere)
+    recipe = json.loads((elsewhere / "recipe.json").read_text())
+    (elsewhere / "recipe.json").write_text(json.dumps({**recipe, "folder": str(tmp_path / "gone")}))
+    assert main(["evaluate", str(elsewhere)]) == ExitCode.OK
+    assert capsys.readouterr().out == evaluated.replace(str(finished), str(elsewhere), 1)
+    kept = (elsewhere / "baselines.json").read_text()
+    (elsewhere / "baselines.json").unlink()
+    predictions = read_csv(elsewhere / "predictions.csv")
+    found = of_predictions(elsewhere / "predictions.csv", predictions)  # computed anew, from utterances.csv
+    assert found is not None
+    assert json.loads(kept) == found.to_dict()
+    assert main(["audit", str(elsewhere)]) == ExitCode.OK
+    assert "the corpora are not here" in capsys.readouterr().out
 
 
 def test_a_title_heads_the_figures(corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

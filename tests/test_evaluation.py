@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
+from voxaffect.baselines import Baselines, Guess
 from voxaffect.errors import CorpusError
 from voxaffect.evaluation import evaluate
 from voxaffect.predictions import Predictions, concat
@@ -223,3 +224,53 @@ def test_of_many_speakers_the_worst_are_shown() -> None:
     assert "emodb/19" in text
     assert "of 20 speakers: UA" in text
     assert len([line for line in text.splitlines() if line.startswith("  emodb/")]) == 5
+
+
+def guesses(*ua: float) -> Baselines:
+    names = ("text", "duration")
+    made = [Guess(n, 120, 0.5, {"UA": x, "WA": x, "macro-F1": x}) for n, x in zip(names, ua, strict=False)]
+    return Baselines(LABELS, tuple(made), {})
+
+
+def test_guesses_without_audio_stand_beside_the_figures() -> None:
+    e = evaluate(experiment(), baselines=guesses(0.5, 0.25), n_bootstrap=200)
+    lines = e.render().split("\n")
+    at = next(i for i, line in enumerate(lines) if line.startswith("  without audio"))
+    assert lines[at].split() == ["without", "audio", "UA", "WA", "macro-F1"]
+    assert lines[at + 1].split() == ["text", "50.0", "50.0", "50.0", "known", "for", "50", "%"]
+    assert json.loads(json.dumps(e.to_dict()))["without_audio"][1]["name"] == "duration"
+    assert evaluate(experiment(), n_bootstrap=200).without_audio == ()
+
+
+def test_a_score_that_needs_no_audio_is_said_to_be_none() -> None:
+    e = evaluate(experiment(), baselines=guesses(0.99, 0.1), n_bootstrap=200)
+    assert "not shown to beat what needs no audio, UA by text (99.0)" in e.notices
+    assert not [
+        n for n in evaluate(experiment(), baselines=guesses(0.1), n_bootstrap=200).notices if "audio" in n
+    ]
+
+
+def test_optimistic_folds_stamp_every_line_of_figures() -> None:
+    p = experiment()
+    folds = tuple(f"OPTIMISTIC validation-on-test: {f}" for f in p.folds)
+    e = evaluate(experiment(folds=folds), baselines=guesses(0.5, 0.5), n_bootstrap=200)
+    assert e.optimistic == "validation-on-test"
+    assert e.to_dict()["optimistic"] == "validation-on-test"
+    assert e.titled("cnn") == "cnn OPTIMISTIC (validation-on-test)"
+    text = e.render("cnn")
+    assert text.startswith("cnn OPTIMISTIC (validation-on-test)\n")
+    assert e.render().startswith("OPTIMISTIC (validation-on-test)\n")
+    assert all("OPTIMISTIC" in line for line in text.split("\n") if any(c.isdigit() for c in line))
+    assert e.measures == evaluate(p, n_bootstrap=200).measures  # a stamp changes no figure
+
+
+def test_honest_folds_have_no_stamp() -> None:
+    e = evaluate(experiment(), n_bootstrap=200)
+    assert (e.optimistic, e.titled("cnn")) == ("", "cnn")
+    assert "OPTIMISTIC" not in e.render("cnn")
+
+
+def test_one_optimistic_fold_is_enough() -> None:
+    p = experiment()
+    folds = tuple("OPTIMISTIC random-split: f1" if f == "f1" else f for f in p.folds)
+    assert evaluate(experiment(folds=folds), n_bootstrap=200).optimistic == "random-split"

@@ -10,10 +10,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from voxaffect.errors import ArtefactError, CorpusError
+from voxaffect.errors import ArtefactError, CorpusError, UsageError
 from voxaffect.predictions import (
     Predictions,
     concat,
+    names_of,
     predictions_file,
     read_column,
     read_csv,
@@ -293,3 +294,38 @@ def test_a_run_is_a_folder_or_a_file(tmp_path: Path) -> None:
     assert caught.value.hint and "voxaffect train" in caught.value.hint
     with pytest.raises(ArtefactError, match="no such file or folder"):
         read_run(tmp_path / "absent")
+
+
+def test_folds_say_why_predictions_are_optimistic() -> None:
+    p = two_folds("OPTIMISTIC validation-on-test: f1", "OPTIMISTIC random-split: f2")
+    assert p.optimistic == ("random-split", "validation-on-test")
+    assert two_folds("OPTIMISTIC", "OPTIMISTIC ").optimistic == ("not said why",)
+    assert two_folds("f1", "optimistic").optimistic == ()
+
+
+def test_the_stamp_survives_the_file(tmp_path: Path) -> None:
+    write_csv(two_folds("OPTIMISTIC validation-on-test: f1", "f2"), tmp_path / "p.csv")
+    assert read_csv(tmp_path / "p.csv").optimistic == ("validation-on-test",)
+
+
+def test_runs_are_named_by_the_shortest_end_of_their_paths(tmp_path: Path) -> None:
+    for place in ("a/x", "b/x"):
+        (tmp_path / place).mkdir(parents=True)
+        (tmp_path / place / "predictions.csv").touch()
+    (tmp_path / "theirs.csv").touch()
+    files = [tmp_path / "a/x", tmp_path / "theirs.csv"]
+    assert names_of(files) == ["x", "theirs"]
+    assert names_of([*files, tmp_path / "b/x/predictions.csv"])[2] == "b/x"
+    with pytest.raises(UsageError, match="is named twice"):
+        names_of([tmp_path / "a/x", tmp_path / "a/x/predictions.csv"])
+
+
+def two_folds(*folds: str) -> Predictions:
+    return Predictions(
+        ids=("1", "2"),
+        speakers=("x", "y"),
+        folds=folds,
+        labels=("angry", "sad"),
+        truth=np.array([0, 1]),
+        probs=np.eye(2),
+    )

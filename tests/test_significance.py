@@ -9,7 +9,16 @@ from scipy import stats
 from voxaffect import metrics
 from voxaffect.errors import CorpusError
 from voxaffect.predictions import Predictions
-from voxaffect.significance import Interval, bootstrap, cluster, compare, interval, mcnemar, paired_difference
+from voxaffect.significance import (
+    Interval,
+    bootstrap,
+    cluster,
+    compare,
+    holm,
+    interval,
+    mcnemar,
+    paired_difference,
+)
 
 RNG = np.random.default_rng
 
@@ -250,3 +259,38 @@ def test_clusters_are_speakers_unless_one_is_unknown_or_alone() -> None:
     assert (groups.tolist(), names, kind) == ([1, 0, 1], ("s1", "s2"), "speakers")
     assert cluster(("s1", "", "s2"), ("x", "y", "z"))[1:] == (("x", "y", "z"), "utterances")
     assert cluster(("s1", "s1"), ("x", "x"))[0].tolist() == [0, 0]
+
+
+def test_holm_agrees_with_its_definition() -> None:
+    assert holm([]) == []
+    assert holm([0.2]) == [0.2]
+    assert holm([0.01, 0.02, 0.03, 0.9]) == pytest.approx([0.04, 0.06, 0.06, 0.9])
+    assert holm([0.9, 0.8]) == [1.0, 1.0]
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        p = rng.uniform(0, 0.2, 6)
+        order = np.argsort(p)
+        expected = np.empty(6)
+        expected[order] = np.minimum(np.maximum.accumulate((6 - np.arange(6)) * p[order]), 1)
+        assert holm(p.tolist()) == pytest.approx(expected)
+
+
+def test_a_comparison_with_an_optimistic_system_says_so() -> None:
+    labels = ("angry", "sad")
+
+    def system(fold: str) -> Predictions:
+        return Predictions(
+            ids=("1", "2"),
+            speakers=("x", "y"),
+            folds=(fold,) * 2,
+            labels=labels,
+            truth=np.array([0, 1]),
+            probs=np.eye(2),
+        )
+
+    c = compare(system("f1"), system("OPTIMISTIC validation-on-test: f1"), n_bootstrap=100)
+    assert c.optimistic == ("", "validation-on-test")
+    text = c.render("ours", "theirs")
+    assert text.startswith("  OPTIMISTIC: theirs (validation-on-test)\n")
+    assert all("OPTIMISTIC" in line for line in text.split("\n") if any(ch.isdigit() for ch in line))
+    assert "OPTIMISTIC" not in compare(system("f1"), system("f1"), n_bootstrap=100).render()

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from voxaffect import calibration, metrics
-from voxaffect.baselines import Baselines, Guess
+from voxaffect.baselines import MAJORITY, Baselines, Guess
 from voxaffect.calibration import ReliabilityBin
 from voxaffect.errors import CorpusError
 from voxaffect.predictions import Predictions
@@ -305,8 +305,10 @@ def _notices(
             notices.append(f"{c.label} was never predicted")
     if ua.low <= baseline.measures["UA"]:
         notices.append(f"not shown to beat always answering {baseline.label!r}")
-    if equals := [f"{g.name} ({100 * g.measures['UA']:.1f})" for g in guesses if ua.low <= g.measures["UA"]]:
-        notices.append(f"not shown to beat what needs no audio, UA by {', '.join(equals)}")
+    equals = [g for g in guesses if g.name != MAJORITY and ua.low <= g.measures["UA"]]
+    if equals:
+        names = ", ".join(f"{g.name} ({100 * g.measures['UA']:.1f})" for g in equals)
+        notices.append(f"not shown to beat what needs no audio, UA by {names}")
     return notices
 
 
