@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -123,6 +123,27 @@ def test_json_is_an_object_for_one_result_and_an_array_for_more() -> None:
     ]
     assert len(json.loads(written("json", results()[:2]))) == 2
     assert json.loads(written("json", [])) == []
+
+
+def test_json_of_a_long_recording_is_never_held_as_one_text() -> None:
+    segment = make_result().segments[0]
+    long = replace(make_result(), segments=(segment,) * 500)
+
+    class Counting(io.StringIO):
+        longest = 0
+
+        def write(self, text: str) -> int:
+            self.longest = max(self.longest, len(text))
+            return super().write(text)
+
+        def writelines(self, lines: Iterable[str]) -> None:
+            for line in lines:
+                self.write(line)
+
+    stream = Counting()
+    formats.get("json").write([long], stream)
+    assert json.loads(stream.getvalue()) == formats.rounded(long.to_dict())
+    assert stream.longest < 100 < len(stream.getvalue())
 
 
 def test_json_lines_hold_the_whole_result_rounded_and_the_exact_name() -> None:
