@@ -2,8 +2,9 @@
 
     python benchmarks/tables.py [--check]
 
-Between the markers BEGIN and END of a document stands the table and nothing else. Without an option the documents
-are rewritten; with `--check` nothing is, and the exit code is 1 if a document differs from what the files say.
+Between the markers `<!-- NAME:begin -->` and `<!-- NAME:end -->` of a document stands the table NAME, one of TABLES,
+and nothing else; README.md has them all. Without an option the documents are rewritten; with `--check` nothing is,
+and the exit code is 1 if a document differs from what the files say.
 """
 
 from __future__ import annotations
@@ -12,16 +13,20 @@ import argparse
 import json
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 HEADER = (
     "| recipe | corpus and protocol | utterances | speakers | classes | seeds | UA, % [95 %] | WA, % "
     "| UA over seeds: std, range |\n|---|---|--:|--:|--:|--:|---|--:|---|\n"
 )
+STUDY_HEADER = (
+    "| study | system | members | UA of the vote, % [95 %] | WA, % | UA of the members: mean, range "
+    "| gain of the vote in UA [95 %], p |\n|---|---|--:|---|--:|---|---|\n"
+)
+SHORTCUT_HEADER = "| recipe | shortcut | UA without, % | UA with it, % | points it buys [95 %] | p |\n|---|---|--:|--:|---|--:|\n"
 
 
 def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
@@ -29,17 +34,17 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--check", action="store_true", help="change nothing; 1 if a document differs")
     check = parser.parse_args(arguments).check
-    block = table(root / "results")
+    blocks = {name: make(root / "results") for name, make in TABLES.items()}
     differing = 0
     for document in [root / "README.md", *sorted(root.glob("docs/*.md"))]:
-        text = document.read_text(encoding="utf-8")
-        if BEGIN not in text and END not in text and document.name != "README.md":
-            continue
-        try:
-            wanted = filled(text, block)
-        except ValueError as error:
-            print(f"{document}: {error}", file=sys.stderr)
-            return 1
+        text = wanted = document.read_text(encoding="utf-8")
+        for name, block in blocks.items():
+            try:
+                if document.name == "README.md" or any(marker in text for marker in markers(name)):
+                    wanted = filled(wanted, name, block)
+            except ValueError as error:
+                print(f"{document}: {error}", file=sys.stderr)
+                return 1
         if wanted == text:
             continue
         differing += 1
@@ -49,15 +54,21 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
     return 1 if check and differing else 0
 
 
-def filled(text: str, block: str) -> str:
-    """`text` with `block` between its markers.
+def markers(name: str) -> tuple[str, str]:
+    """Between which two comments the table `name` stands."""
+    return f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
 
-    Raises ValueError unless each marker stands there once, BEGIN first.
+
+def filled(text: str, name: str, block: str) -> str:
+    """`text` with `block` between the markers of the table `name`.
+
+    Raises ValueError unless each marker stands there once, in that order.
     """
-    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
-        raise ValueError(f"expected {BEGIN} and then {END}, once each")
-    before, _, rest = text.partition(BEGIN)
-    return f"{before}{BEGIN}\n{block}{END}{rest.partition(END)[2]}"
+    begin, end = markers(name)
+    if text.count(begin) != 1 or text.count(end) != 1 or text.index(begin) > text.index(end):
+        raise ValueError(f"expected {begin} and then {end}, once each")
+    before, _, rest = text.partition(begin)
+    return f"{before}{begin}\n{block}{end}{rest.partition(end)[2]}"
 
 
 def table(results: Path) -> str:
@@ -91,9 +102,60 @@ def row(recipe: Mapping[str, Any], evaluation: Mapping[str, Any]) -> str:
     return f"| {' | '.join(str(cell).replace('|', '/') for cell in cells)} |\n"
 
 
+def studies(results: Path) -> str:
+    """The Markdown table of the studies in `results`: of each variant its vote, its members and what the vote gains."""
+    rows = []
+    for file in sorted(results.glob("*/study.json")):
+        study = json.loads(file.read_text(encoding="utf-8"))
+        for name in study["variants"]:
+            vote = json.loads((file.parent / name / "ensemble.json").read_text(encoding="utf-8"))
+            metrics = json.loads((file.parent / name / "metrics.json").read_text(encoding="utf-8"))
+            ua = metrics["evaluation"]["measures"]["UA"]
+            members, gain = vote["spread"]["UA"], vote["gain"]["UA"]
+            cells = (
+                f"`{study['name']}`",
+                name,
+                len(vote["members"]),
+                f"**{percent(ua['value'])}** [{percent(ua['low'])}, {percent(ua['high'])}]",
+                percent(vote["figures"]["WA"]),
+                f"{percent(members['mean'])}, {percent(members['low'])} to {percent(members['high'])}",
+                f"{points(gain)}, {gain['p']:.3f}",
+            )
+            rows.append(f"| {' | '.join(map(str, cells))} |\n")
+    return STUDY_HEADER + "".join(rows) if rows else ""
+
+
+def shortcuts(results: Path) -> str:
+    """The Markdown table of what shortcuts of evaluation bought in the `cheat-cost` runs in `results`."""
+    rows = []
+    for file in sorted(results.glob("*/cheat_cost.json")):
+        recipe = json.loads((file.parent / "recipe.json").read_text(encoding="utf-8"))
+        for price in json.loads(file.read_text(encoding="utf-8"))["prices"]:
+            cells = (
+                f"`{recipe['name']}`",
+                price["shortcut"],
+                percent(price["first"]["UA"]),
+                percent(price["second"]["UA"]),
+                points(price["difference"]["UA"]),
+                f"{price['p']['UA']:.3f}",
+            )
+            rows.append(f"| {' | '.join(cells)} |\n")
+    return SHORTCUT_HEADER + "".join(rows) if rows else ""
+
+
+def points(difference: Mapping[str, float]) -> str:
+    """A difference of two fractions with its interval, in points with their signs."""
+    value, low, high = (f"{100 * difference[key]:+.1f}" for key in ("value", "low", "high"))
+    return f"{value} [{low}, {high}]"
+
+
 def percent(fraction: float | None) -> str:
     """A fraction in percent with one decimal; a dash where it is undefined."""
     return "-" if fraction is None or math.isnan(fraction) else f"{100 * fraction:.1f}"
+
+
+TABLES: Mapping[str, Callable[[Path], str]] = {"results": table, "studies": studies, "shortcuts": shortcuts}
+"""Name -> what makes that table of the folder results/."""
 
 
 if __name__ == "__main__":

@@ -14,9 +14,11 @@ import pytest
 
 from voxaffect import metadata
 from voxaffect.baselines import baselines, read_baselines
+from voxaffect.comparison import compare_runs
 from voxaffect.evaluation import evaluate
 from voxaffect.predictions import Predictions, read_csv, write_csv
 from voxaffect.run import RunFolder
+from voxaffect.significance import compare
 from voxaffect.train import read_table
 from voxaffect.trainings import read_trainings
 
@@ -38,6 +40,10 @@ def load() -> ModuleType:
 
 
 tables = load()
+BEGIN, END = tables.markers("results")
+OTHERS = "".join("".join(tables.markers(name)) for name in ("studies", "shortcuts"))
+STUDIES = sorted(path.parent for path in ROOT.glob("results/*/study.json"))
+CHEATS = sorted(path.parent for path in ROOT.glob("results/*/cheat_cost.json"))
 
 
 @needs_results
@@ -116,10 +122,10 @@ def project(tmp_path: Path) -> Path:
     all_speakers = tmp_path / "results" / "final"
     all_speakers.mkdir()
     (all_speakers / "metrics.json").write_text(json.dumps({"recipe": "final", "parts": {}}))
-    (tmp_path / "README.md").write_text(f"before\n\n{tables.BEGIN}\nold\n{tables.END}\n\nafter\n")
+    (tmp_path / "README.md").write_text(f"before\n\n{BEGIN}\nold\n{END}\n\nafter {OTHERS}\n")
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs" / "plain.md").write_text("no table\n")
-    (tmp_path / "docs" / "figures.md").write_text(f"{tables.BEGIN}{tables.END}")
+    (tmp_path / "docs" / "figures.md").write_text(f"{BEGIN}{END}")
     return tmp_path
 
 
@@ -172,8 +178,9 @@ def test_documents_are_rewritten_once_and_then_stay(
     assert "old" in (project / "README.md").read_text()
     assert tables.main([], project) == 0
     block = tables.table(project / "results")
-    assert (project / "README.md").read_text() == f"before\n\n{tables.BEGIN}\n{block}{tables.END}\n\nafter\n"
-    assert (project / "docs/figures.md").read_text() == f"{tables.BEGIN}\n{block}{tables.END}"
+    empty = "".join("\n".join(tables.markers(name)) for name in ("studies", "shortcuts"))
+    assert (project / "README.md").read_text() == f"before\n\n{BEGIN}\n{block}{END}\n\nafter {empty}\n"
+    assert (project / "docs/figures.md").read_text() == f"{BEGIN}\n{block}{END}"
     assert (project / "docs/plain.md").read_text() == "no table\n"
     capsys.readouterr()
     assert tables.main(["--check"], project) == 0
@@ -188,21 +195,98 @@ def test_a_changed_figure_is_noticed(project: Path) -> None:
     assert tables.main(["--check"], project) == 1
 
 
-@pytest.mark.parametrize(
-    "text", ["no markers\n", f"{tables.END}{tables.BEGIN}", 2 * f"{tables.BEGIN}{tables.END}"]
-)
+@pytest.mark.parametrize("text", ["no markers\n", f"{END}{BEGIN}", 2 * f"{BEGIN}{END}"])
 def test_a_readme_without_its_markers_is_refused(
     project: Path, capsys: pytest.CaptureFixture[str], text: str
 ) -> None:
     (project / "README.md").write_text(text)
     for arguments in ([], ["--check"]):
         assert tables.main(arguments, project) == 1
-        assert f"expected {tables.BEGIN} and then {tables.END}, once each" in capsys.readouterr().err
+        assert f"expected {BEGIN} and then {END}, once each" in capsys.readouterr().err
     assert (project / "README.md").read_text() == text
 
 
 def test_without_results_there_is_no_table(project: Path) -> None:
     assert tables.table(project / "nowhere") == ""
+
+
+def test_a_study_s_rows_hold_vote_members_and_gain(tmp_path: Path) -> None:
+    folder = tmp_path / "one" / "vit"
+    folder.mkdir(parents=True)
+    (tmp_path / "one" / "study.json").write_text(json.dumps({"name": "s", "variants": ["vit"]}))
+    gain = {"value": 0.031, "low": -0.01, "high": 0.07, "p": 0.1234}
+    vote = {
+        "members": [{}, {}, {}],
+        "figures": {"WA": 0.71},
+        "spread": {"UA": {"mean": 0.6, "low": 0.5, "high": 0.7}},
+        "gain": {"UA": gain},
+    }
+    (folder / "ensemble.json").write_text(json.dumps(vote))
+    measures = {"UA": {"value": 0.631, "low": 0.55, "high": 0.72}}
+    (folder / "metrics.json").write_text(json.dumps({"evaluation": {"measures": measures}}))
+    header, rule, row = tables.studies(tmp_path).splitlines()
+    assert header.count("|") == rule.count("|") == row.count("|")
+    assert (
+        row
+        == "| `s` | vit | 3 | **63.1** [55.0, 72.0] | 71.0 | 60.0, 50.0 to 70.0 | +3.1 [-1.0, +7.0], 0.123 |"
+    )
+
+
+def test_a_shortcut_s_row_holds_both_figures_and_the_difference(tmp_path: Path) -> None:
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one" / "recipe.json").write_text(json.dumps({"name": "r"}))
+    price = {
+        "shortcut": "validation on test",
+        "first": {"UA": 0.9},
+        "second": {"UA": 0.95},
+        "difference": {"UA": {"value": 0.05, "low": 0.01, "high": 0.08}},
+        "p": {"UA": 0.001},
+    }
+    (tmp_path / "one" / "cheat_cost.json").write_text(json.dumps({"prices": [price]}))
+    header, rule, row = tables.shortcuts(tmp_path).splitlines()
+    assert header.count("|") == rule.count("|") == row.count("|")
+    assert row == "| `r` | validation on test | 90.0 | 95.0 | +5.0 [+1.0, +8.0] | 0.001 |"
+
+
+@pytest.mark.parametrize("study", STUDIES, ids=lambda path: path.name)
+def test_a_committed_study_is_what_its_members_answers_give(study: Path) -> None:
+    """The vote of the committed members, counted here by hand, and the comparison of the committed votes."""
+    votes = {}
+    for name in json.loads((study / "study.json").read_text())["variants"]:
+        folder = study / name
+        stored = json.loads((folder / "ensemble.json").read_text())
+        members = [read_csv(folder / "members" / f"{m['name']}.csv") for m in stored["members"]]
+        votes[name] = vote = read_csv(folder / "predictions.csv")
+        assert len(members) == 7
+        for member, figures in zip(members, stored["members"], strict=True):
+            assert member.ids == vote.ids
+            assert not set(member.speakers) & {*figures["train"], *figures["dev"]}
+            assert evaluate(member, n_bootstrap=100).ua.value == pytest.approx(figures["UA"], abs=1e-9)
+        ballots = np.stack([m.predicted for m in members])
+        counts = np.stack([(ballots == k).sum(axis=0) for k in range(len(vote.labels))], axis=1)
+        probs = np.mean([m.probs for m in members], axis=0)
+        decided = np.where(counts == counts.max(axis=1, keepdims=True), probs, -1).argmax(axis=1)
+        assert (decided == vote.predicted).all()
+        same(
+            evaluate(vote).to_dict()["measures"],
+            json.loads((folder / "metrics.json").read_text())["evaluation"]["measures"],
+            name,
+        )
+    same(
+        json.loads(json.dumps(compare_runs(votes).to_dict()["pairs"])),
+        json.loads((study / "comparison.json").read_text())["pairs"],
+        study.name,
+    )
+
+
+@pytest.mark.parametrize("run", CHEATS, ids=lambda path: path.name)
+def test_committed_prices_are_what_the_committed_predictions_give(run: Path) -> None:
+    for price in json.loads((run / "cheat_cost.json").read_text())["prices"]:
+        arms = [read_csv(run / price[key] / "predictions.csv") for key in ("without", "with")]
+        found = compare(*arms)
+        assert found.difference["UA"].value == pytest.approx(price["difference"]["UA"]["value"], abs=1e-9)
+        assert found.difference["UA"].low == pytest.approx(price["difference"]["UA"]["low"], abs=1e-9)
+        assert found.p["UA"] == pytest.approx(price["p"]["UA"], abs=1e-9)
 
 
 def test_what_is_undefined_is_a_dash() -> None:
