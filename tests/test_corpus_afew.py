@@ -8,7 +8,7 @@ import pytest
 
 from audio_files import peak_hz, tone, with_ffmpeg
 from corpus_trees import BUILDERS, write_audio, write_video
-from voxaffect import corpora, splits
+from voxaffect import corpora, protocols
 from voxaffect.corpora import afew
 from voxaffect.corpora.check import check
 from voxaffect.errors import UsageError
@@ -79,13 +79,13 @@ def test_a_sound_file_beside_its_video_takes_its_place(tmp_path: Path) -> None:
 
 def test_splits_never_divide_a_set() -> None:
     three = the_release(test=True)
-    folds = splits.make("leave-one-session-out", three, n_dev=1)
+    folds = protocols.make("leave-one-session-out", three, n_dev=1)
     assert [fold.name for fold in folds] == ["afew/test", "afew/train", "afew/val"]
     assert all(len(fold.speakers) == 3 for fold in folds)
     with pytest.raises(
         UsageError, match=r"too_few_speakers: fold 'afew/train' has 1 speakers .* leave none to train"
     ):
-        splits.make("leave-one-session-out", the_release(test=False), n_dev=1)
+        protocols.make("leave-one-session-out", the_release(test=False), n_dev=1)
 
 
 def test_the_release_is_complete_with_and_without_the_test_labels(tmp_path: Path) -> None:

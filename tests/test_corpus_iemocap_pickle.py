@@ -212,7 +212,7 @@ def store(
     values: dict[str, Any] = {
         "labels": ("angry", "happy", "neutral", "sad"),
         "augmentation": AugmentationOptions(),
-        "frozen": None,
+        "frozen": (),
         "cache": ArrayCache(None),
     }
     made = ExampleStore(table, options=options, inputs=inputs, **{**values, **changes})
@@ -252,7 +252,9 @@ class WaveformEncoder:
     """Stands for a frozen encoder of waveforms and counts its runs."""
 
     inputs = ("waveform",)
-    digest = "x"
+    states_name = "speech_states"
+    states_key = "x"
+    cacheable = True
 
     def __init__(self) -> None:
         self.runs = 0
@@ -265,7 +267,7 @@ class WaveformEncoder:
 def test_states_of_a_frozen_encoder_are_computed_once(whole: Path) -> None:
     encoder = WaveformEncoder()
     table = corpora.read("iemocap-pickle", whole).where(lambda u: u.speaker.endswith("Ses01F"))
-    made = store(table, inputs=("mfcc",), frozen=encoder)
+    made = store(table, inputs=("mfcc",), frozen=(encoder,))
     for _ in range(2):
         items = [item for i in range(len(table)) for item in made.judged(i)]
         assert all(item.keys() == {"mfcc", "n_samples", "speech_states"} for item in items)

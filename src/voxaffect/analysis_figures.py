@@ -60,7 +60,7 @@ def plot(table: UtteranceTable, seconds: Sequence[float], path: str | Path) -> N
 
     Raises:
         UsageError: `plot_format`, `no_such_folder`, or `missing_dependency` without matplotlib.
-        ResourceError: `disk`.
+        ResourceError: `disk_full`, `cannot_write`.
     """
     path = Path(path)
     check_plot_path(path)

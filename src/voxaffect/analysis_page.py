@@ -66,7 +66,7 @@ def write_page(table: UtteranceTable, seconds: Sequence[float], path: str | Path
 
     Raises:
         UsageError: `page_format`, `no_such_folder`, or `missing_dependency` without matplotlib.
-        ResourceError: `disk`.
+        ResourceError: `disk_full`, `cannot_write`.
     """
     path = Path(path)
     check_page_path(path)

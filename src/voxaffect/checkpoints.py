@@ -87,7 +87,7 @@ def find_file(name: str, cache: Path) -> Path:
     Raises:
         ArtefactError: `model_missing`, naming the places; `model_damaged` if a known file is not what it should be;
             `download_failed`, `download_incomplete`, `wrong_size`, `wrong_checksum`.
-        ResourceError: `disk`.
+        ResourceError: `disk_full`, `cannot_write`.
     """
     path = Path(name).expanduser()
     if path.is_file():

@@ -47,7 +47,7 @@ def download(name: str, folder: Path, progress: Progress = lambda done, total: N
     Raises:
         UsageError: `offline`, `unknown_checkpoint`, `missing_dependency`.
         ArtefactError: `download_failed`, `download_incomplete`, `wrong_size`, `wrong_checksum`, `model_damaged`.
-        ResourceError: `disk`.
+        ResourceError: `disk_full`, `cannot_write`.
     """
     if name not in FILES and (name.count("/") != 1 or name.startswith((".", "/"))):
         raise UsageError(

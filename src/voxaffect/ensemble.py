@@ -171,7 +171,7 @@ def ensemble(
         UsageError: `run_exists` where `out` holds anything, `same_file` where two names would make one file, and what
             `combine` raises.
         CorpusError: what `combine` raises.
-        ResourceError: `disk`.
+        ResourceError: `disk_full`, `cannot_write`.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError("run_exists", f"{out} is not empty", hint="choose another folder")

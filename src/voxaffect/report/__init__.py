@@ -70,7 +70,7 @@ def write_report(run: Path, out: Path | None = None, *, n_bootstrap: int = N_BOO
 
     Raises:
         UsageError: `report_format` for another ending than .html, `not_a_file` for a folder, `same_file` for `run`.
-        ResourceError: `disk`.
+        ResourceError: `disk_full`, `cannot_write`.
         and what `report` raises.
     """
     out = out or report_file(run)
