@@ -26,7 +26,10 @@ STUDY_HEADER = (
     "| study | system | members | UA of the vote, % [95 %] | WA, % | UA of the members: mean, range "
     "| gain of the vote in UA [95 %], p |\n|---|---|--:|---|--:|---|---|\n"
 )
-SHORTCUT_HEADER = "| recipe | shortcut | UA without, % | UA with it, % | points it buys [95 %] | p |\n|---|---|--:|--:|---|--:|\n"
+SHORTCUT_HEADER = (
+    "| recipe | shortcut | UA without, % | UA with it, % | points it buys [95 %] | p |\n"
+    "|---|---|--:|--:|---|--:|\n"
+)
 
 
 def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:

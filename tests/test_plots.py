@@ -45,6 +45,18 @@ def test_seven_members_have_a_panel_each() -> None:
     assert [a.get_visible() for a in figure.axes] == [True] * 7 + [False]
 
 
+@pytest.mark.parametrize(("K", "n"), [(2, 1), (4, 3), (8, 1), (8, 2), (8, 5)])
+def test_titles_and_labels_lie_within_the_picture(K: int, n: int) -> None:
+    title = "a name OPTIMISTIC (validation-on-test)"
+    figure = plots.confusion_figure([(title, np.eye(K))] * n, [f"a long label {k}" for k in range(K)])
+    plots.png(figure)  # the layout is made when it is drawn
+    width, height = figure.get_size_inches() * figure.dpi
+    for axis in figure.axes[:n]:
+        box = axis.get_tightbbox()
+        assert -1 <= box.x0 < box.x1 <= width + 1
+        assert -1 <= box.y0 < box.y1 <= height + 1
+
+
 def test_training_curves_mark_the_first_best_epoch_of_each_seed() -> None:
     figure = plots.training_figure(rows())
     dots = [line for axis in figure.axes for line in axis.lines if line.get_marker() == "o"]

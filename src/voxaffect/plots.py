@@ -8,7 +8,7 @@ import os
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -39,7 +39,9 @@ def confusion_figure(panels: Sequence[tuple[str, npt.ArrayLike]], labels: Sequen
     n_columns = min(len(matrices), 4)
     n_rows = math.ceil(len(matrices) / n_columns)
     side = 1.6 + 0.72 * K
-    figure = _figure(side * n_columns + 0.2, side * n_rows)
+    figure = _figure(
+        side * n_columns + 0.2, side * n_rows, "compressed"
+    )  # squares; "constrained" cuts titles off
     axes = figure.subplots(n_rows, n_columns, squeeze=False).ravel()
     for axis in axes[len(matrices) :]:
         axis.set_visible(False)
@@ -221,13 +223,15 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> None:
             figure.savefig(file, format=ending[1:])
 
 
-def _figure(width: float, height: float) -> Figure:
+def _figure(
+    width: float, height: float, layout: Literal["constrained", "compressed"] = "constrained"
+) -> Figure:
     """An empty figure that belongs to no window and no global state."""
     try:
         from matplotlib.figure import Figure
     except ImportError:
         raise missing_extra("matplotlib", "plot") from None
-    return Figure(figsize=(width, height), layout="constrained")
+    return Figure(figsize=(width, height), layout=layout)
 
 
 def _line(colour: str, label: str, marker: str = "") -> Any:
