@@ -189,8 +189,8 @@ def concat(parts: Sequence[Predictions]) -> Predictions:
 def write_csv(predictions: Predictions, path: str | os.PathLike[str]) -> None:
     """Write `predictions` in their sorted order: UTF-8, LF, probabilities with 6 significant digits.
 
-    The file appears whole or not at all: ResourceError `disk_full` or `cannot_write` if it cannot. Probability columns are left out where
-    there are none.
+    The file appears whole or not at all: ResourceError `disk_full` or `cannot_write` if it cannot. Probability columns
+    are left out where there are none.
     """
     p = predictions.sorted()
     buffer = io.StringIO()
