@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import soundfile
 
+import corpus_trees
 from voices import RATE, voice
 from voxaffect.audit import KINDS, Audit, audit
 from voxaffect.cli import main
@@ -286,3 +287,26 @@ def test_a_fold_of_nobody_shares_nothing() -> None:
     fold = FoldRows("", None, {"train": (), "dev": (), "test": (0,)})
     a = audit(Division("x", known, (None,), (fold,), "none"))
     assert (found(a), a.failed) == (set(), ())
+
+
+@pytest.mark.parametrize(
+    ("folds", "failed"),
+    [("leave-one-speaker-out", ("dialogue",)), ("leave-one-session-out", ())],
+)
+def test_on_iemocap_the_partner_is_heard_unless_whole_sessions_test(
+    folds: str, failed: tuple[str, ...], tmp_path: Path
+) -> None:
+    pytest.importorskip("torch", reason="needs the extra `train`")
+    corpus_trees.iemocap(tmp_path / "iemocap")
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(
+        'name = "tiny"\n[data]\ncorpora = ["iemocap"]\nmapping = "excited-is-happy"\n'
+        'labels = ["angry", "happy", "neutral", "sad"]\n'
+        f'[protocol]\nfolds = "{folds}"\ndev_speakers = 1\nseeds = [1, 2, 3]\n'
+    )
+    a = audit(read_division(recipe), audio=False)
+    assert a.failed == failed
+    dialogue = next(k for k in a.kinds if k.kind == "dialogue")
+    assert dialogue.checked
+    if failed:
+        assert "iemocap/Ses01F_impro01" in {e for f in dialogue.leaks for e in f.examples}

@@ -117,8 +117,8 @@ def test_of_a_long_recording_the_first_minute_is_compared_and_all_of_it_hashed(
     np.testing.assert_array_equal(a.envelope, b.envelope)
 
 
-def test_a_print_is_eleven_kilobytes(crowd: tuple[Fingerprint, ...]) -> None:
-    assert crowd[0].envelope.nbytes + crowd[0].waveform.nbytes < 11_500
+def test_a_print_is_seven_kilobytes(crowd: tuple[Fingerprint, ...]) -> None:
+    assert crowd[0].envelope.nbytes + crowd[0].waveform.nbytes < 7_500
     assert np.linalg.norm(crowd[0].envelope) == pytest.approx(1, abs=1e-5)
 
 
