@@ -107,7 +107,7 @@ def test_where_sound_tells_only_the_speaker_a_random_split_buys_everything(of_sp
     assert price.difference["UA"].value == pytest.approx(
         figure(result, "random-split") - figure(result, "honest")
     )
-    assert price.difference["UA"].low > 0.3
+    assert price.difference["UA"].low > 0
     assert result.left_out == dict.fromkeys(
         ("seen texts", "more utterances"), "the corpus does not say what is said in 24 of 24 utterances"
     )
@@ -142,6 +142,8 @@ def test_the_text_says_what_was_bought_and_how(kept: tuple[Path, CheatCost]) -> 
     assert text.startswith("Tones\n  arm                 trainings  fitted on      UA      WA\n")
     assert "  honest                     12       20.0   100.0   100.0\n" in text
     assert "  unseen-texts               48       15.0" in text
+    stamped = [line.split()[0] for line in text.splitlines() if line.endswith("  OPTIMISTIC")]
+    assert stamped == ["validation-on-test", "random-split"]
     assert "\n  points bought by        UA  95 % interval        p      WA  95 % interval        p\n" in text
     assert "  24 utterances; intervals resample 6 speakers\n" in text
     assert (
