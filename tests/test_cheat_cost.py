@@ -142,6 +142,8 @@ def test_the_text_says_what_was_bought_and_how(kept: tuple[Path, CheatCost]) -> 
     assert text.startswith("Tones\n  arm                 trainings  fitted on      UA      WA\n")
     assert "  honest                     12       20.0   100.0   100.0\n" in text
     assert "  unseen-texts               48       15.0" in text
+    stamped = [line.split()[0] for line in text.splitlines() if line.endswith("  OPTIMISTIC")]
+    assert stamped == ["validation-on-test", "random-split"]
     assert "\n  points bought by        UA  95 % interval        p      WA  95 % interval        p\n" in text
     assert "  24 utterances; intervals resample 6 speakers\n" in text
     assert (

@@ -253,6 +253,14 @@ def test_without_an_output_folder_nothing_is_trained(
     assert "the following arguments are required: -o/--output" in capsys.readouterr().err
 
 
+def test_a_probe_stays_on_the_cpu(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)  # it is not: whatever is moved there fails
+    run = tmp_path / "run"
+    assert (
+        main(["train", str(corpus / "probed.toml"), "-o", str(run), "--no-cache", "--quiet"]) == ExitCode.OK
+    )
+
+
 def test_jobs_are_for_the_cpu(
     corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -162,7 +162,7 @@ def arms_of(
 
 
 def _measured(recipe: Recipe, run: Path, text_groups: int, machine: Machine, *, resume: bool) -> CheatCost:
-    table = read_table(recipe)
+    table = read_table(recipe, quiet=machine.quiet)
     arms, left_out = arms_of(recipe, table, text_groups)
     folder = RunFolder(run)
     folder.start(recipe, resume=resume)

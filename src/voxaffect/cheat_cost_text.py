@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from voxaffect.cheat_cost import PRICES, CheatCost
 from voxaffect.significance import Comparison
+from voxaffect.stamps import OPTIMISTIC
 
 MEASURES = ("UA", "WA")
 MEANING = {
@@ -25,7 +26,8 @@ def _arms(result: CheatCost) -> str:
     lines = [f"  {'arm':{width}}  trainings  fitted on{''.join(f'{name:>8}' for name in MEASURES)}"]
     for arm in result.arms.values():
         figures = "".join(f"{100 * arm.evaluation.measures[name].value:>8.1f}" for name in MEASURES)
-        lines.append(f"  {arm.name:{width}}  {arm.n_trainings:>9}  {arm.fitted_on:>9.1f}{figures}")
+        stamp = f"  {OPTIMISTIC}" if arm.evaluation.optimistic else ""
+        lines.append(f"  {arm.name:{width}}  {arm.n_trainings:>9}  {arm.fitted_on:>9.1f}{figures}{stamp}")
     return "\n".join(lines)
 
 

@@ -62,6 +62,7 @@ def train_part(
         model, report, dev_rows, dev_log_probs, history = _fit_probe(
             recipe, part, store, train_rows, dev_rows
         )
+        device = "cpu"  # a closed form is never moved
     else:
         model, report, dev_log_probs, history = _fit_gradient(
             recipe, part, store, encoders, heard, dev_rows, place, device, progress

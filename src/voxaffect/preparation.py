@@ -59,6 +59,11 @@ class Encoders:
             self._loaded[key] = SpeechEncoder(pristine).eval()
         return SpeechEncoder(options, loaded=self._loaded[key])
 
+    def come_home(self) -> None:
+        """Bring what is shared back to the CPU, where states are computed: a model may have taken it to a GPU."""
+        for encoder in (*self._loaded.values(), *self._images.values()):
+            encoder.cpu()
+
 
 @dataclass(frozen=True)
 class Needs:
@@ -114,6 +119,7 @@ def prepare(
     `progress` wraps the loop over positions in `table`.
     """
     recipe = recipes[0]
+    encoders.come_home()
     store = ExampleStore(
         table,
         recipe.data.labels,
@@ -202,8 +208,11 @@ def _model_inputs(recipe: Recipe, encoders: Encoders) -> tuple[tuple[str, ...], 
         inputs += ("mfcc",)
     if not isinstance(options.speech, SpeechOptions):
         return inputs + (() if options.speech is None else ("waveform",)), frozen
-    speech = encoders.get(options.speech).eval()
-    return (inputs, (*frozen, speech)) if speech.cacheable else (inputs + speech.inputs, frozen)
+    still = dataclasses.replace(
+        options.speech, frozen=True, tune_last=0
+    )  # which is no copy of the checkpoint
+    speech = encoders.get(still).eval()
+    return (inputs, (*frozen, speech)) if still == options.speech else (inputs + speech.inputs, frozen)
 
 
 def _teacher(recipe: Recipe, encoders: Encoders) -> SpeechEncoder | None:

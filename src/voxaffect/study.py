@@ -89,7 +89,7 @@ def train_study(
     check_training_packages()
     machine = Machine(device, jobs, cache_folder, quiet)
     check_machine(machine)
-    table = read_table(recipe)
+    table = read_table(recipe, quiet=quiet)
     recipe = resolved(recipe, table)
     systems = systems_of(recipe, table, run)
     folder = RunFolder(run)
