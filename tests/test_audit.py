@@ -179,11 +179,11 @@ def test_where_no_dialogue_is_known_the_session_s_other_speaker_is_the_partner(s
     )
 
 
-def test_sessions_of_two_corpora_are_not_confused(sounds: Path) -> None:
+def test_speakers_and_sessions_of_two_corpora_are_not_confused(sounds: Path) -> None:
     rows = [{**row, "corpus": row["speaker"]} for row in clean()]
-    same = [{**row, "session": "1", "dialogue": "1"} for row in rows]
+    same = [{**row, "speaker": "1", "session": "1", "dialogue": "1"} for row in rows]
     assert found(audit(from_csv(write(sounds, same, (*COLUMNS, "corpus"))), audio=False)) == set()
-    assert {"session", "dialogue"} <= found(audit(from_csv(write(sounds, same)), audio=False))
+    assert {"speaker", "session"} <= found(audit(from_csv(write(sounds, same)), audio=False))
 
 
 def test_what_is_not_known_is_not_checked_and_said(sounds: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -202,6 +202,9 @@ def test_what_is_not_known_is_not_checked_and_said(sounds: Path, capsys: pytest.
     }
     assert main(["audit", str(file)]) == ExitCode.OK
     assert "not checked: speaker, dialogue, take, audio, label" in capsys.readouterr().out
+    blank = [{**row, "path": ""} for row in clean()]
+    a = audit(from_csv(write(sounds, blank)))
+    assert next(k for k in a.kinds if k.kind == "audio").note == "no recording is known"
     half = [{**row, "text": row["text"] if row["id"].endswith("0") else ""} for row in clean()]
     a = audit(from_csv(write(sounds, half)), audio=False)
     assert next(k for k in a.kinds if k.kind == "text").note == "known for 6 of 24 utterances"

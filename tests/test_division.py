@@ -9,8 +9,9 @@ import pytest
 
 import training_corpus
 from experiments import SPEAKERS, predictions, write_run
-from voxaffect.division import Clip, FoldRows, from_csv, read_division
+from voxaffect.division import Clip, FoldRows, _of_table, from_csv, read_division
 from voxaffect.errors import ArtefactError, CorpusError, UsageError
+from voxaffect.table import Utterance, UtteranceTable
 
 
 def sheet(folder: Path, text: str) -> Path:
@@ -103,6 +104,13 @@ def test_a_recipe_s_folds_are_planned_without_training(recipe: Path) -> None:
         groups = [{speakers[i] for i in fold.parts[part]} for part in ("train", "dev", "test")]
         assert sum(map(len, groups)) == len(set.union(*groups)) == 6
     assert all(clip is not None and clip.path.is_file() for clip in d.clips)
+
+
+def test_a_corpus_of_features_has_no_recordings(tmp_path: Path) -> None:
+    stored = Utterance("c/1", tmp_path / "features.pickle", "c/x", "sad", "c")
+    heard = Utterance("c/2", tmp_path / "a.FLAC", "c/y", "sad", "c")
+    d = _of_table("x", UtteranceTable((stored, heard)), ())
+    assert d.clips == (None, Clip(tmp_path / "a.FLAC"))
 
 
 def test_a_run_s_folds_come_with_its_own_utterances_where_the_corpora_are_away(tmp_path: Path) -> None:

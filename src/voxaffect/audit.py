@@ -161,9 +161,11 @@ def audit(
     """
     known, fail_on = division.utterances, check_kinds(fail_on)
     why_not = division.no_audio or ("" if audio else "not asked for")
+    if not why_not and not any(division.clips):
+        why_not = "no recording is known"
     pairs = () if why_not else _twins(division.clips, progress)
     groups = _recordings(known.ids, pairs)
-    speakers, labels = known.column("speaker"), known.column("label")
+    speakers, labels = _qualified(known, "speaker"), known.column("label")
     contradictions = _contradictions(known.ids, labels, groups)
     values = {
         "utterance": known.ids,
@@ -243,7 +245,10 @@ def _findings(
 def _qualified(known: Metadata, column: str) -> tuple[str, ...]:
     """The cells of a column, told apart by corpus where that is known."""
     pairs = zip(known.column("corpus"), known.column(column), strict=True)
-    return tuple(f"{corpus}/{cell}" if corpus and cell else cell for corpus, cell in pairs)
+    return tuple(
+        f"{corpus}/{cell}" if corpus and cell and not cell.startswith(f"{corpus}/") else cell
+        for corpus, cell in pairs
+    )
 
 
 def _dialogues(known: Metadata) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from voxaffect import metadata
+from voxaffect.corpora.files import MEDIA_SUFFIXES
 from voxaffect.corpora.sheet import Row, read_sheet
 from voxaffect.errors import CorpusError, VoxaffectError
 from voxaffect.metadata import Metadata
@@ -162,7 +163,9 @@ def from_csv(path: Path) -> Division:
 
 def _of_table(source: str, table: UtteranceTable, trainings: Sequence[Training]) -> Division:
     known = metadata.of_table(table, durations=False)
-    clips = tuple(Clip(u.path, u.start, u.end) for u in table)
+    clips = tuple(
+        Clip(u.path, u.start, u.end) if u.path.suffix.casefold() in MEDIA_SUFFIXES else None for u in table
+    )  # some corpora come as features, without recordings
     return Division(source, known, clips, _rows_of(known, trainings))
 
 
