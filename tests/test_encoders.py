@@ -546,6 +546,29 @@ def test_what_decides_the_cached_states_is_in_their_key(checkpoints: dict[str, P
     assert speech(whisper, layer_norm=False).states_key == encoders[0].states_key  # done after the cache
 
 
+@pytest.mark.parametrize("layer_norm", [True, False])
+def test_the_learned_mix_is_the_weighted_sum_of_normalised_states(
+    layer_norm: bool, checkpoints: dict[str, Path]
+) -> None:
+    encoder = speech(checkpoints["whisper"], layer_norm=layer_norm)
+    states = 3 * torch.randn(2, 4, 50, 16) + torch.tensor([0.0, 1.0, -5.0, 20.0])[None, :, None, None]
+    states[1, 2, 7] = 4.0  # no deviation at all
+    states.requires_grad_()
+    with torch.no_grad():
+        encoder.mix.copy_(torch.randn(4))
+    given = encoder({"speech_states": states, "n_samples": torch.tensor([16_000, 16_000])})[0]
+    normed = F.layer_norm(states, (16,)) if layer_norm else states
+    wanted = torch.einsum("l,bltd->btd", encoder.mix.softmax(0), normed)
+    torch.testing.assert_close(given, wanted, atol=1e-4, rtol=0)  # a mean of 20 costs three digits
+    ours, theirs = (
+        torch.autograd.grad(mixed.square().sum(), (encoder.mix, states), retain_graph=True)
+        for mixed in (given, wanted)
+    )
+    torch.testing.assert_close(ours[0], theirs[0], rtol=1e-3, atol=1e-3)
+    existing = torch.ones(50, dtype=torch.bool).index_fill(0, torch.tensor([7]), False)
+    torch.testing.assert_close(ours[1][:, :, existing], theirs[1][:, :, existing], rtol=1e-3, atol=1e-3)
+
+
 def test_too_few_cached_layers_are_refused(checkpoints: dict[str, Path]) -> None:
     inputs = {"speech_states": torch.zeros(1, 2, 50, 16), "n_samples": torch.tensor([16_000])}
     with pytest.raises(ValueError, match="hold 2 layers; the mix needs 4, up to number 3"):

@@ -57,7 +57,7 @@ def download(name: str, folder: Path, progress: Progress = lambda done, total: N
     target = folder / (FILES[name].filename if name in FILES else name.rsplit("/", 1)[1])
     if (target / "config.json").is_file():
         return target
-    if target.is_file():
+    if name in FILES and target.is_file():
         check_file(target, FILES[name])
         return target
     if is_offline():

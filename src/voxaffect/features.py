@@ -209,8 +209,10 @@ def collate(items: Sequence[Mapping[str, NDArray[Any]]]) -> dict[str, NDArray[An
         if arrays[0].ndim == 0:
             batch[name] = np.stack(arrays)
         else:
-            longest = max(len(array) for array in arrays)
-            batch[name] = np.stack([_padded(array, longest) for array in arrays])
+            shape = (len(arrays), max(len(array) for array in arrays), *arrays[0].shape[1:])
+            batch[name] = padded = np.zeros(shape, np.result_type(*arrays))
+            for i, array in enumerate(arrays):
+                padded[i, : len(array)] = array
     return batch
 
 

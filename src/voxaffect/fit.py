@@ -76,7 +76,7 @@ def fit(
     if distiller is not None:
         distiller.to(device)
         groups.append({"params": list(distiller.parameters()), "lr": options.learning_rate})
-    optimizer = torch.optim.AdamW(groups, weight_decay=options.weight_decay)
+    optimizer = torch.optim.AdamW(groups, weight_decay=options.weight_decay, fused=True)
     base_rates = [group["lr"] for group in optimizer.param_groups]
     if options.class_weights:
         objective.class_weights = class_weights(store.targets[list(train)], len(store.labels)).to(device)

@@ -37,6 +37,7 @@ from voxaffect.encoders.masking import (
     n_hops,
     positions,
 )
+from voxaffect.encoders.mixing import mix_states
 from voxaffect.errors import UsageError
 
 
@@ -195,9 +196,10 @@ class SpeechEncoder(nn.Module):
                 f"speech_states hold {n_layers} layers; "
                 f"the mix needs {len(wanted)}, up to number {wanted[-1]}"
             )
-        if self.options.layer_norm:
-            states = F.layer_norm(states, (self.dim,))
-        mixed = states[:, 0] if self.mix is None else torch.einsum("l,bltd->btd", self.mix.softmax(0), states)
+        if self.mix is not None:
+            mixed = mix_states(states, self.mix.softmax(0), layer_norm=self.options.layer_norm)
+        else:
+            mixed = F.layer_norm(states[:, 0], (self.dim,)) if self.options.layer_norm else states[:, 0]
         n_states = torch.full_like(inputs["n_samples"], mixed.shape[1])
         if self.options.masked:
             n_states = self.n_states(inputs["n_samples"])
