@@ -289,6 +289,15 @@ def test_committed_prices_are_what_the_committed_predictions_give(run: Path) -> 
         assert found.p["UA"] == pytest.approx(price["p"]["UA"], abs=1e-9)
 
 
+def test_the_readme_s_training_steps_are_those_that_were_measured() -> None:
+    file = ROOT / "results" / "benchmarks" / "training-step.json"
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    measured = json.loads(file.read_text(encoding="utf-8"))["rows"]
+    assert len(measured) == 5
+    for row in measured:
+        assert f"| {row['core_ms_per_segment']:.1f} | {row['ratio']:.1f}x |" in readme
+
+
 def test_what_is_undefined_is_a_dash() -> None:
     assert [tables.percent(x) for x in (0.12345, None, float("nan"), 1.0)] == ["12.3", "-", "-", "100.0"]
 
