@@ -2,7 +2,8 @@
 
 recipe.json        the resolved recipe and its digest       environment.json  versions, machine, command, commit
 folds.json         speakers of every fold and seed          parts/SEED-FOLD/  one folder for each training
-predictions.csv    every test utterance, once for each seed dev_predictions.csv  the same of the dev speakers
+predictions.csv    every test utterance, once for each seed utterances.csv    what is known of each, without its audio
+baselines.json     what can be scored without listening     parts/*/dev_predictions.csv  answers for dev speakers
 metrics.jsonl      a line for each epoch                    metrics.json      the evaluation
 confusion.png, curves.png
 """
