@@ -103,6 +103,14 @@ def test_training_charts_have_a_panel_for_each_fold_and_a_dot_for_each_seed() ->
     assert {"f0", "f1"} <= set(tree.texts["text"])
 
 
+def test_training_charts_without_a_dev_ua_mark_the_lowest_dev_loss() -> None:
+    taught = [{k: v for k, v in row.items() if k != "dev_ua"} for row in epochs()]
+    markup = training_charts(taught).markup
+    assert len(set(circles(markup))) == 1
+    assert circles(markup) != circles(training_charts(epochs()).markup)
+    assert "dev UA" not in markup
+
+
 def test_training_charts_survive_a_loss_that_is_not_finite() -> None:
     broken = [{**row, "dev_loss": math.nan, "train_loss": math.inf} for row in epochs(1, 1)]
     assert "nan" not in training_charts(broken).markup and "inf" not in training_charts(broken).markup

@@ -306,7 +306,7 @@ def test_a_branch_without_a_kind_is_the_first_of_its_kinds() -> None:
         ({"n_classes": 1, "mfcc": {}}, "at least 2 classes, got 1"),
         (
             {"n_classes": 3, "mfcc": {}, "wiring": "star"},
-            r"wiring 'star'; expected one of \['native', 'published'\]",
+            r"wiring 'star'; expected one of \['native', 'published', 'kernel'\]",
         ),
         ({"n_classes": 3, "mfcc": {}, "pooling": "max"}, "pooling 'max'; expected one of"),
         ({"n_classes": 3, "mfcc": {}, "dropout": 1.0}, r"dropout in \[0, 1\)"),

@@ -65,6 +65,16 @@ def test_training_curves_mark_the_first_best_epoch_of_each_seed() -> None:
     assert plots.png(figure).startswith(PNG)
 
 
+def test_without_a_dev_ua_the_lowest_dev_loss_is_marked() -> None:
+    taught = [{k: v for k, v in row.items() if k != "dev_ua"} for row in rows()]
+    figure = plots.training_figure(taught)
+    dots = [line for axis in figure.axes for line in axis.lines if line.get_marker() == "o"]
+    lowest = min(taught, key=lambda row: row["dev_loss"])
+    marked = {(float(d.get_xdata()[0]), float(d.get_ydata()[0])) for d in dots}
+    assert marked == {(lowest["epoch"], lowest["dev_loss"])}
+    assert len(figure.axes) == 2  # no second scale
+
+
 def test_training_curves_survive_a_loss_that_is_not_finite() -> None:
     broken = [{**row, "dev_loss": float("nan"), "train_loss": float("inf")} for row in rows(1, 1)]
     assert plots.png(plots.training_figure(broken)).startswith(PNG)
@@ -99,7 +109,7 @@ def test_what_cannot_be_drawn_is_refused(tmp_path: Path) -> None:
         plots.confusion_figure([], ["a", "b"])
     with pytest.raises(ValueError, match="no epochs to draw"):
         plots.training_figure([])
-    with pytest.raises(ValueError, match=r"an epoch lacks \['dev_loss', 'dev_ua'\]"):
+    with pytest.raises(ValueError, match=r"an epoch lacks \['dev_loss'\]"):
         plots.training_figure([{"fold": "f", "epoch": 1, "train_loss": 1.0}])
     with pytest.raises(ValueError, match="no predictions to draw"):
         plots.reliability_figure([], 0.0)

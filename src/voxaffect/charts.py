@@ -200,8 +200,9 @@ def wilson(n_right: float, n: int) -> tuple[float, float]:
 def training_charts(rows: Sequence[Mapping[str, Any]]) -> Html:
     """A small panel for each fold: loss above, dev UA below, a line for each seed, a dot where dev UA is best first.
 
-    Each row has `fold`, `epoch`, `train_loss`, `dev_loss`, `dev_ua`, and `seed` where there are several; all panels
-    share their scales. Raises ValueError if there are no rows.
+    Each row has `fold`, `epoch`, `train_loss`, `dev_loss`, and `seed` where there are several; all panels share their
+    scales. `dev_ua` is left out where a model learned from a teacher alone: the dot is then at the lowest dev loss.
+    Raises ValueError if there are no rows.
     """
     if not rows:
         raise ValueError("there are no epochs to draw")
@@ -209,11 +210,13 @@ def training_charts(rows: Sequence[Mapping[str, Any]]) -> Html:
     scale = max((float(r["epoch"]) for r in rows), default=1.0), max(losses, default=1.0)
     folds = dict.fromkeys(str(r["fold"]) for r in rows)
     panels = [_training_panel(fold, [r for r in rows if str(r["fold"]) == fold], scale) for fold in folds]
-    key = (
+    judged = all("dev_ua" in r for r in rows)
+    key = [
         ("s-mute", "training loss", "4 2"),
-        ("s-c2", "dev loss", ""),
-        ("s-c1", "dev UA, dot: best epoch", ""),
-    )
+        ("s-c2", f"dev loss{'' if judged else ', dot: best epoch'}", ""),
+    ]
+    if judged:
+        key.append(("s-c1", "dev UA, dot: best epoch", ""))
     legend: list[Content] = []
     at = 0.0
     for style, words, dash in key:
@@ -225,7 +228,9 @@ def training_charts(rows: Sequence[Mapping[str, Any]]) -> Html:
 def _training_panel(fold: str, rows: Sequence[Mapping[str, Any]], scale: tuple[float, float]) -> Html:
     last, most = scale
     left, right, top, height, gap = 30.0, 206.0, 20.0, 74.0, 12.0
-    middle, floor = top + height, top + 2 * height + gap
+    judged = all("dev_ua" in r for r in rows)
+    middle = top + height
+    floor = middle + height + gap if judged else middle
 
     def x(epoch: float) -> float:
         return left + (epoch - 1) / max(last - 1, 1) * (right - left)
@@ -240,7 +245,7 @@ def _training_panel(fold: str, rows: Sequence[Mapping[str, Any]], scale: tuple[f
     for value in (0.0, most):
         parts.append(_stroke(left, loss(value), right, loss(value), "s-line", 0.75))
         parts.append(_text(left - 5, loss(value) + 4, f"{value:.2g}", "end small soft"))
-    for value in (0.0, 0.5, 1.0):
+    for value in (0.0, 0.5, 1.0) if judged else ():
         parts.append(_stroke(left, share(value), right, share(value), "s-line", 0.75))
         parts.append(_text(left - 5, share(value) + 4, f"{100 * value:.0f}", "end small soft"))
     seeds = list(dict.fromkeys(r.get("seed") for r in rows))
@@ -249,13 +254,18 @@ def _training_panel(fold: str, rows: Sequence[Mapping[str, Any]], scale: tuple[f
         for name, style, dash in (("train_loss", "s-mute", "4 2"), ("dev_loss", "s-c2", "")):
             known = [(x(r["epoch"]), loss(r[name])) for r in curve if math.isfinite(r[name])]
             parts.append(_path(known, style, dash))
+        if not judged:
+            best = min(curve, key=lambda r: r["dev_loss"])
+            parts.append(_mark("dot", x(best["epoch"]), loss(best["dev_loss"]), "c2", size=3))
+            continue
         parts.append(_path([(x(r["epoch"]), share(r["dev_ua"])) for r in curve], "s-c1", ""))
         best = max(curve, key=lambda r: r["dev_ua"])  # the first of equals, as training picks it
         parts.append(_mark("dot", x(best["epoch"]), share(best["dev_ua"]), "c1", size=3))
     parts.append(_text(left, floor + 14, "1", "mid small soft"))
     parts.append(_text(right, floor + 14, f"{last:g}", "end small soft"))
     parts.append(_text((left + right) / 2, floor + 14, "epoch", "mid small soft"))
-    words = f"Training of fold {fold}: loss and dev UA over {last:g} epochs, a line for each of {len(seeds)} seeds"
+    what = "loss and dev UA" if judged else "loss"
+    words = f"Training of fold {fold}: {what} over {last:g} epochs, a line for each of {len(seeds)} seeds"
     return _svg(right + 6, floor + 20, words, parts)
 
 

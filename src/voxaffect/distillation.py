@@ -13,16 +13,20 @@ logits as in Chang et al., "DistilHuBERT", ICASSP 2022.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from voxaffect.encoders.bilstm import BiLstm
-from voxaffect.encoders.masking import masked_mean
+from voxaffect.encoders.masking import clear, divide_up, exists, masked_mean, n_hops
+from voxaffect.encoders.vit import VisionTransformer
+from voxaffect.encoders.waveform import WaveformEncoder
 from voxaffect.errors import UsageError
+from voxaffect.feature_options import N_BINS
 from voxaffect.model import CoAttention
 from voxaffect.recipe import DistillationOptions
 
@@ -33,19 +37,17 @@ ENOUGH = 200
 EPSILON = 1e-6
 
 
-class Distiller(nn.Module):
-    """Linear maps from a student to its teacher and the loss between them."""
+class TeacherStates(nn.Module):
+    """The teacher's states as targets: standardised, and without what their position alone adds."""
 
     position: Tensor
     frame_std: Tensor
     pooled_mean: Tensor
     pooled_std: Tensor
 
-    def __init__(self, student: CoAttention, teacher_dim: int, options: DistillationOptions) -> None:
+    def __init__(self, teacher_dim: int, options: DistillationOptions) -> None:
         super().__init__()
         self.options = options
-        self.frame = nn.Linear(taught_branch(student, options).dim, teacher_dim)
-        self.pooled = nn.Linear(student.options.width, teacher_dim)
         self.register_buffer("position", torch.zeros(MAX_POSITIONS, teacher_dim))
         self.register_buffer("frame_std", torch.ones(teacher_dim))
         self.register_buffer("pooled_mean", torch.zeros(teacher_dim))
@@ -77,6 +79,20 @@ class Distiller(nn.Module):
         self.pooled_mean.copy_(torch.from_numpy(np.mean(means, axis=0)))
         self.pooled_std.copy_(torch.from_numpy(np.std(means, axis=0) + EPSILON))
 
+    def centred(self, teacher: Tensor, start: Tensor) -> Tensor:
+        """States (B, T, D) that begin at position `start` (B,), less what those positions always add."""
+        steps = torch.arange(teacher.shape[1], device=start.device)
+        return teacher - self.position[(start[:, None] + steps).clamp(max=MAX_POSITIONS - 1)]
+
+
+class Distiller(TeacherStates):
+    """Linear maps from a co-attention model to its teacher and the loss between them."""
+
+    def __init__(self, student: CoAttention, teacher_dim: int, options: DistillationOptions) -> None:
+        super().__init__(teacher_dim, options)
+        self.frame = nn.Linear(taught_branch(student, options).dim, teacher_dim)
+        self.pooled = nn.Linear(student.options.width, teacher_dim)
+
     def forward(self, vector: Tensor, states: Tensor, mask: Tensor, teacher: Tensor, start: Tensor) -> Tensor:
         """The weighted mean squared errors, a scalar.
 
@@ -85,15 +101,77 @@ class Distiller(nn.Module):
         has more at the end is left out.
         """
         n = min(states.shape[1], teacher.shape[1])
-        mask, states, teacher = mask[:, :n], states[:, :n], teacher[:, :n]
-        at = (start[:, None] + torch.arange(n, device=start.device)).clamp(max=MAX_POSITIONS - 1)
-        target = teacher - self.position[at]  # (B, T, D)
+        mask, states = mask[:, :n], states[:, :n]
+        target = self.centred(teacher[:, :n], start)  # (B, T, D)
         errors = (self.frame(states) - target / self.frame_std).square().mean(dim=2)  # (B, T)
         by_frame = (errors * mask).sum() / mask.sum().clamp(min=1)
         pooled = (masked_mean(target, mask) - self.pooled_mean) / self.pooled_std
         by_item = (self.pooled(vector) - pooled).square().mean()
         loss: Tensor = self.options.frames * by_frame + self.options.pooled * by_item
         return loss
+
+
+class BranchDistiller(TeacherStates):
+    """A linear map from each branch of a model of kernel wiring to the teacher, and the sum of their losses."""
+
+    def __init__(self, student: CoAttention, teacher_dim: int, options: DistillationOptions) -> None:
+        super().__init__(teacher_dim, options)
+        self.joined = {name: teacher_states(name, branch) for name, branch in student.branches.items()}
+        self.maps = nn.ModuleDict(
+            {name: nn.Linear(branch.dim, teacher_dim) for name, branch in student.branches.items()}
+        )
+
+    def forward(
+        self, branches: Mapping[str, tuple[Tensor, Tensor]], teacher: Tensor, start: Tensor, n_samples: Tensor
+    ) -> Tensor:
+        """The sum over the branches of their mean squared errors, a scalar.
+
+        Shapes: each branch's states (B, T, D') with mask (B, T), teacher states (B, T'', D) from frame `start` (B,)
+        of their recordings on, of items of `n_samples` (B,). A branch with fewer states a second predicts the mean
+        of the teacher's under each.
+        """
+        target = self.centred(teacher, start) / self.frame_std
+        taught = exists(divide_up(n_hops(n_samples, 2 * teacher.shape[1]), 2), teacher.shape[1])
+        losses = []
+        for name, (states, mask) in branches.items():
+            wanted = _joined(target, taught, self.joined[name])
+            n = min(states.shape[1], wanted.shape[1])
+            errors = (self.maps[name](states[:, :n]) - wanted[:, :n]).square().mean(dim=2)  # (B, T)
+            losses.append((errors * mask[:, :n]).sum() / mask[:, :n].sum().clamp(min=1))
+        loss: Tensor = self.options.frames * torch.stack(losses).sum()
+        return loss
+
+
+def _joined(target: Tensor, mask: Tensor, n: int) -> Tensor:
+    """Means of each `n` neighbouring states that exist: (B, T, D), (B, T) to (B, ceil(T / n), D)."""
+    if n == 1:
+        return target
+    missing = -target.shape[1] % n
+    states = F.pad(clear(target, mask), (0, 0, 0, missing)).reshape(len(target), -1, n, target.shape[2])
+    counts = F.pad(mask.to(target.dtype), (0, missing)).reshape(len(target), -1, n).sum(2).clamp(min=1)
+    return states.sum(2) / counts.unsqueeze(2)
+
+
+def teacher_states(name: str, branch: nn.Module) -> int:
+    """How many of the teacher's states, 50 a second, one state of the branch `name` stands for.
+
+    Raises:
+        UsageError: `bad_value`: its states do not follow time in whole steps of the teacher's.
+    """
+    hops = 0
+    if isinstance(branch, BiLstm):
+        hops = branch.options.stack
+    elif isinstance(branch, WaveformEncoder):
+        hops = 2
+    elif isinstance(branch, VisionTransformer) and branch.options.patch[0] == N_BINS:
+        hops = branch.options.patch[1] if branch.options.resolution == "native" else 0
+    if hops < 2 or hops % 2:
+        raise UsageError(
+            "bad_value",
+            f"model.{name} cannot be taught: its states must follow time, one for an even number of hops of 10 ms",
+            hint="model.mfcc.stack = 2; a vit's model.spectrogram.patch = [200, 4] at its native resolution",
+        )
+    return hops // 2
 
 
 def taught_branch(student: CoAttention, options: DistillationOptions) -> Any:

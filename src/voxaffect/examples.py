@@ -113,6 +113,10 @@ class ExampleStore:
             item = crop(item, self.options.window, rng)
         return mask_features(item, self.augmentation, rng)
 
+    def whole(self, index: int, copy: int = 0) -> Item:
+        """What training knows of utterance `index`, uncropped and unmasked: itself, or one of its altered copies."""
+        return self._wanted(self._trained[index][copy][0])
+
     def taught(self, index: int) -> list[np.ndarray]:
         """What the teacher makes of utterance `index` and its copies: (T', D) float32 each, uncropped."""
         return [copy[0]["teacher"].astype(np.float32) for copy in self._trained[index]]

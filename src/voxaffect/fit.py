@@ -29,7 +29,7 @@ from voxaffect.recipe import TrainingOptions
 from voxaffect.training_state import Borrowed, TrainingState, portable, update_average
 
 if TYPE_CHECKING:
-    from voxaffect.distillation import Distiller
+    from voxaffect.distillation import TeacherStates
 
 MAX_BAD_STEPS = 5
 """Steps in a row with a loss that is not finite after which training stops as diverged."""
@@ -55,13 +55,14 @@ def fit(
     device: str = "cpu",
     checkpoint: Path | None = None,
     digest: str = "",
-    distiller: Distiller | None = None,
+    distiller: TeacherStates | None = None,
     on_epoch: Callable[[Sequence[dict[str, float]]], None] = lambda history: None,
 ) -> Fitted:
     """Train `model` on positions `train` of `store`, keep the epoch that does best on positions `dev`.
 
     `checkpoint` is written after each epoch and taken up if it is there; `digest` names the recipe and fold that it
-    must belong to. `on_epoch` gets the whole history, a row for each epoch, after each of them.
+    must belong to. `on_epoch` gets the whole history, a row for each epoch, after each of them. A model that learns
+    from its teacher alone is judged by its distance from the teacher.
 
     Raises:
         ArtefactError: `checkpoint_refused`: damaged, or of another recipe.
@@ -139,7 +140,7 @@ def fit(
             row = {
                 "epoch": float(epoch),
                 "train_loss": total / max(len(keys), 1),
-                **judge(model, store, dev, device),
+                **_judge(objective, store, dev, device),
             }
             if not math.isfinite(row["dev_loss"]):
                 raise _diverged("the dev speakers", epoch)
@@ -195,6 +196,20 @@ def judge(
         "dev_wa": float(wa(counts)),
         "dev_ua": float(ua(counts)),
     }
+
+
+def _judge(objective: Objective, store: ExampleStore, dev: Sequence[int], device: str) -> dict[str, float]:
+    """`judge`, or only the loss of a model that learns from its teacher alone."""
+    if not objective.teacher_alone:
+        return judge(objective.model, store, dev, device)
+    objective.model.eval()
+    total = 0.0
+    with torch.inference_mode():
+        for start in range(0, len(dev), 32):
+            rows = dev[start : start + 32]
+            inputs = to_tensors([store.whole(row) for row in rows], device)
+            total += float(objective.distance(inputs)) * len(rows)
+    return {"dev_loss": total / max(len(dev), 1)}
 
 
 def to_tensors(items: Sequence[Item], device: str = "cpu") -> dict[str, Tensor]:
@@ -264,7 +279,7 @@ def _rate_factor(step: int, total: int, options: TrainingOptions) -> float:
 
 
 def _score(row: dict[str, float], options: TrainingOptions) -> float:
-    match options.select_by:
+    match options.select_by if "dev_ua" in row else "loss":
         case "ua":
             return row["dev_ua"]
         case "wa":

@@ -3,6 +3,7 @@
 Source: H. Zou et al., "Speech Emotion Recognition with Co-Attention based Multi-level Acoustic
 Information", ICASSP 2022. `published` wiring is the paper's, with its fixed lengths; `native` wiring is
 ours: softmax attention over the frames that exist, attentive statistics of the speech states, any length.
+`kernel` wiring has the same branches without co-attention: they learn from a teacher, their classes are a closed form.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from voxaffect.model_options import (
     camser_vit,
     small,
 )
-from voxaffect.wiring import PUBLISHED_FRAMES, NativeWiring, PublishedWiring, pools_itself
+from voxaffect.wiring import PUBLISHED_FRAMES, KernelWiring, NativeWiring, PublishedWiring, pools_itself
 
 __all__ = ["PRESETS", "CoAttention", "ModelOptions", "as_batch", "camser_alexnet", "camser_vit", "small"]
 
@@ -73,11 +74,13 @@ class CoAttention(nn.Module):
         spectrogram, mfcc, speech = (
             None if e is None else e.dim for e in (self.spectrogram, self.mfcc, self.speech)
         )
-        self.wiring: PublishedWiring | NativeWiring
+        self.wiring: PublishedWiring | NativeWiring | KernelWiring
         if options.wiring == "published":
             n_samples = torch.tensor([PUBLISHED_FRAMES * HOP_LENGTH])
             n_states = 0 if self.speech is None else int(self.speech.n_states(n_samples))
             self.wiring = PublishedWiring(options, spectrogram, mfcc, speech, n_states)
+        elif options.wiring == "kernel":
+            self.wiring = KernelWiring(options, spectrogram, mfcc, speech)
         else:
             self.wiring = NativeWiring(options, spectrogram, mfcc, speech)
 
@@ -87,15 +90,22 @@ class CoAttention(nn.Module):
         return logits
 
     def embed(self, inputs: Inputs) -> Tensor:
-        """Return the fused vector (B, width) that the last layer classifies."""
+        """Return the vector that the last layer classifies: fused (B, width), in kernel wiring the statistics."""
+        branches = self.branch_states(inputs)
+        vector: Tensor = self.wiring(*(branches.get(name) for name in ("spectrogram", "mfcc", "speech")))
+        return vector
+
+    def branch_states(self, inputs: Inputs) -> dict[str, tuple[Tensor, Tensor]]:
+        """Return each branch's states (B, T, D) and which of them exist (B, T), by the branch's name."""
         if self.options.wiring == "published":
             inputs = _everything_exists(inputs, self.inputs)
-        vector: Tensor = self.wiring(
-            None if self.spectrogram is None else self.spectrogram(inputs),
-            None if self.mfcc is None else self.mfcc(inputs),
-            None if self.speech is None else self.speech(inputs),
-        )
-        return vector
+        return {name: branch(inputs) for name, branch in self.branches.items()}
+
+    @property
+    def branches(self) -> dict[str, Any]:
+        """The encoders of the branches that are on, by name."""
+        every = {"spectrogram": self.spectrogram, "mfcc": self.mfcc, "speech": self.speech}
+        return {name: branch for name, branch in every.items() if branch is not None}
 
     @torch.no_grad()
     def fit_normalisation(self, batches: Iterable[Mapping[str, Any]]) -> None:

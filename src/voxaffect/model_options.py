@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from voxaffect.checkpoints import ALEXNET, VIT, WAV2VEC2
+from voxaffect.closed_form import KernelOptions
 from voxaffect.encoders.alexnet import AlexNetOptions
 from voxaffect.encoders.bilstm import BiLstmOptions
 from voxaffect.encoders.speech import SpeechOptions
@@ -22,7 +23,7 @@ from voxaffect.errors import UsageError
 from voxaffect.feature_options import FeatureOptions
 from voxaffect.options import from_table, to_table
 
-Wiring = Literal["native", "published"]
+Wiring = Literal["native", "published", "kernel"]
 SpectrogramOptions = VitOptions | AlexNetOptions
 SpeechBranchOptions = SpeechOptions | WaveformOptions
 BranchOptions = SpectrogramOptions | BiLstmOptions | SpeechBranchOptions
@@ -40,7 +41,8 @@ class ModelOptions:
     """The whole model: number of classes, the three branches (None is off) and how they are joined.
 
     `width` is the size of a branch's vector, `heads` the native co-attention's heads, `pooling` how native
-    wiring makes a vector of the spectrogram and MFCC states.
+    wiring makes a vector of the spectrogram and MFCC states. With the wiring "kernel" the branches learn from a
+    teacher alone, and `kernel` says how their statistics become classes, in closed form.
     """
 
     n_classes: int
@@ -52,6 +54,7 @@ class ModelOptions:
     heads: int = 4
     dropout: float = 0.1
     pooling: Literal["attentive-statistics", "mean"] = "attentive-statistics"
+    kernel: KernelOptions | None = None
 
     def __post_init__(self) -> None:
         if self.n_classes < 2:
@@ -59,13 +62,19 @@ class ModelOptions:
         if self.spectrogram is None and self.mfcc is None and self.speech is None:
             raise UsageError("bad_option", f"all branches are off; switch on one of {list(KINDS)}")
         for name, allowed in (
-            ("wiring", ("native", "published")),
+            ("wiring", ("native", "published", "kernel")),
             ("pooling", ("attentive-statistics", "mean")),
         ):
             if getattr(self, name) not in allowed:
                 raise UsageError(
                     "bad_option", f"model {name} {getattr(self, name)!r}; expected one of {list(allowed)}"
                 )
+        if (self.kernel is not None) > (self.wiring == "kernel"):
+            raise UsageError(
+                "bad_option", f"model.kernel goes with wiring = 'kernel', not with {self.wiring!r}"
+            )
+        if self.wiring == "kernel" and self.kernel is None:
+            object.__setattr__(self, "kernel", KernelOptions())
         if self.width < 1 or self.heads < 1 or not 0.0 <= self.dropout < 1.0:
             raise UsageError("bad_option", "model width and heads must be at least 1, dropout in [0, 1)")
 
@@ -106,6 +115,8 @@ class ModelOptions:
                     "unknown_kind", f"unknown kind {kind!r} of model.{branch}; expected one of {list(kinds)}"
                 )
             values[branch] = from_table(kinds[kind], settings, f"model.{branch}")
+        if isinstance(values.get("kernel"), Mapping):
+            values["kernel"] = from_table(KernelOptions, values["kernel"], "model.kernel")
         known = [field.name for field in dataclasses.fields(cls)]
         for key in values:
             if key not in known:

@@ -1,4 +1,7 @@
-"""What a batch is judged by: cross-entropy, mixed up or not, and the distance from a teacher if there is one."""
+"""What a batch is judged by: cross-entropy, mixed up or not, and the distance from a teacher if there is one.
+
+A model of kernel wiring is judged by its teacher alone: its classes are learned afterwards, in closed form.
+"""
 
 from __future__ import annotations
 
@@ -14,22 +17,25 @@ from voxaffect.model import CoAttention
 from voxaffect.recipe import TrainingOptions
 
 if TYPE_CHECKING:
-    from voxaffect.distillation import Distiller
+    from voxaffect.distillation import TeacherStates
 
 
 class Objective:
     """The loss of a batch: cross-entropy, mixed up or not, and the distance from the teacher, if there is one."""
 
     def __init__(
-        self, model: nn.Module, distiller: Distiller | None, options: TrainingOptions, mixup: float
+        self, model: nn.Module, distiller: TeacherStates | None, options: TrainingOptions, mixup: float
     ) -> None:
         self.model, self.distiller, self.options, self.mixup = model, distiller, options, mixup
         self.class_weights: Tensor | None = None
+        self.teacher_alone = False
         if distiller is not None:
-            from voxaffect.distillation import Student
+            from voxaffect.distillation import BranchDistiller, Student
 
             assert isinstance(model, CoAttention)
-            self.student = Student(model, distiller.options)
+            self.teacher_alone = isinstance(distiller, BranchDistiller)
+            if not self.teacher_alone:
+                self.student = Student(model, distiller.options)
 
     def __call__(self, inputs: dict[str, Tensor], y: Tensor, rng: np.random.Generator) -> Tensor:
         """The loss, a scalar, of padded `inputs` with classes `y` (B,); `rng` draws the mixture."""
@@ -45,9 +51,23 @@ class Objective:
         }
         return self._loss(mixed, [(share, y), (1 - share, y[partner])])
 
-    def _loss(self, inputs: dict[str, Tensor], truths: list[tuple[float, Tensor]]) -> Tensor:
+    def distance(self, inputs: dict[str, Tensor]) -> Tensor:
+        """How far a model that learns from its teacher alone is from it on the batch `inputs`, a scalar."""
+        assert self.distiller is not None and isinstance(self.model, CoAttention)
+        with self._precision(inputs["teacher"].device):
+            branches = self.model.branch_states(inputs)
+            taught = (inputs[name] for name in ("teacher", "teacher_start", "n_samples"))
+            distance: Tensor = self.distiller(branches, *taught)
+        return distance
+
+    def _precision(self, device: torch.device) -> torch.autocast:
         bfloat16 = self.options.precision == "bfloat16"
-        with torch.autocast(truths[0][1].device.type, dtype=torch.bfloat16, enabled=bfloat16):
+        return torch.autocast(device.type, dtype=torch.bfloat16, enabled=bfloat16)
+
+    def _loss(self, inputs: dict[str, Tensor], truths: list[tuple[float, Tensor]]) -> Tensor:
+        if self.teacher_alone:
+            return self.distance(inputs)
+        with self._precision(truths[0][1].device):
             if self.distiller is None:
                 logits, distance = self.model(inputs), None
             else:

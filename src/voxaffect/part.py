@@ -65,7 +65,7 @@ def train_part(
         device = "cpu"  # a closed form is never moved
     else:
         model, report, dev_log_probs, history = _fit_gradient(
-            recipe, part, store, encoders, heard, dev_rows, place, device, progress
+            recipe, part, store, encoders, train_rows, heard, dev_rows, place, device, progress
         )
     from voxaffect.fit import log_probabilities
 
@@ -86,37 +86,50 @@ def _fit_gradient(
     store: ExampleStore,
     encoders: Encoders,
     train_rows: list[int],
+    heard: list[int],
     dev_rows: list[int],
     place: Path,
     device: str,
     progress: Progress,
 ) -> tuple[nn.Module, dict[str, Any], np.ndarray, list[dict[str, float]]]:
+    """`heard` are `train_rows` and what else the teacher speaks of."""
     import torch
 
     from voxaffect.fit import fit, hash_seed, log_probabilities, to_tensors
 
     torch.manual_seed(hash_seed(part.seed, 0))
     model = build_model(recipe, encoders)
-    keys = store.training_keys(train_rows)
+    keys = store.training_keys(heard)
     rng = np.random.default_rng([part.seed, 0])
     batches = [keys[start : start + 64] for start in range(0, len(keys), 64)]
     model.fit_normalisation(to_tensors([store.training_item(key, rng) for key in batch]) for batch in batches)
 
+    closed_form = model.options.wiring == "kernel"
     distiller = None
     if store.teacher is not None:
-        from voxaffect.distillation import Distiller
+        from voxaffect.distillation import BranchDistiller, Distiller
 
-        distiller = Distiller(model, store.teacher.dim, recipe.distillation)
-        distiller.fit([states for row in train_rows for states in store.taught(row)])
+        distiller = (BranchDistiller if closed_form else Distiller)(
+            model, store.teacher.dim, recipe.distillation
+        )
+        distiller.fit([states for row in heard for states in store.taught(row)])
+    elif closed_form:
+        raise UsageError(
+            "bad_value",
+            "wiring 'kernel' learns from a teacher alone, and the recipe names none",
+            hint='set distillation.checkpoint, or model.wiring = "native"',
+        )
 
     def on_epoch(history: Sequence[dict[str, float]]) -> None:
-        progress(1, f"{part.name}: dev UA {history[-1]['dev_ua']:.3f}")
+        last = history[-1]
+        said = f"dev UA {last['dev_ua']:.3f}" if "dev_ua" in last else f"dev loss {last['dev_loss']:.3f}"
+        progress(1, f"{part.name}: {said}")
         _write_history(place, part, history)
 
     fitted = fit(
         model,
         store,
-        train_rows,
+        heard,
         dev_rows,
         recipe.training,
         seed=part.seed,
@@ -126,8 +139,12 @@ def _fit_gradient(
         distiller=distiller,
         on_epoch=on_epoch,
     )
+    report: dict[str, Any] = {"best_epoch": fitted.best_epoch, "epochs": len(fitted.history)}
+    if closed_form:
+        from voxaffect.readout import fit_readout
+
+        report |= fit_readout(model, store, train_rows, dev_rows, part.seed, device)
     model.save(place / "model")
-    report = {"best_epoch": fitted.best_epoch, "epochs": len(fitted.history)}
     dev_log_probs = log_probabilities(fitted.model, store, dev_rows, device)
     return fitted.model, report, dev_log_probs, list(fitted.history)
 

@@ -72,20 +72,22 @@ def training_figure(rows: Sequence[Mapping[str, Any]]) -> Figure:
     """Curves of a run's `metrics.jsonl`: one panel per fold, train and dev loss, dev UA; the best epoch of
     each seed marked.
 
-    Each row has `fold`, `epoch`, `train_loss`, `dev_loss`, `dev_ua`, and `seed` where there are several.
+    Each row has `fold`, `epoch`, `train_loss`, `dev_loss`, and `seed` where there are several; `dev_ua` unless the
+    model learned from a teacher alone, whose best epoch is that of the lowest dev loss.
     Raises ValueError if there are no rows or one lacks a key.
     """
     if not rows:
         raise ValueError("there are no epochs to draw")
     for row in rows:
-        if missing := {"fold", "epoch", "train_loss", "dev_loss", "dev_ua"} - row.keys():
+        if missing := {"fold", "epoch", "train_loss", "dev_loss"} - row.keys():
             raise ValueError(f"an epoch lacks {sorted(missing)}")
     folds = list(dict.fromkeys(row["fold"] for row in rows))
     n_columns = min(len(folds), 4)
     n_rows = math.ceil(len(folds) / n_columns)
     figure = _figure(max(5.4, 3.1 * n_columns + 0.8), max(3.4, 2.3 * n_rows + 0.5))
     axes = figure.subplots(n_rows, n_columns, squeeze=False, sharex=True, sharey=True).ravel()
-    rights = [axis.twinx() for axis in axes[: len(folds)]]
+    judged = all("dev_ua" in row for row in rows)
+    rights = [axis.twinx() if judged else None for axis in axes[: len(folds)]]
     for axis in axes[len(folds) :]:
         axis.set_visible(False)
     losses = [row[name] for row in rows for name in ("train_loss", "dev_loss")]
@@ -97,11 +99,14 @@ def training_figure(rows: Sequence[Mapping[str, Any]]) -> Figure:
             epochs = [r["epoch"] for r in curve]
             axis.plot(epochs, [r["train_loss"] for r in curve], color=TRAIN, linewidth=1, alpha=0.8)
             axis.plot(epochs, [r["dev_loss"] for r in curve], color=DEV, linewidth=1, alpha=0.8)
+            if right is None:
+                best = min(curve, key=lambda r: r["dev_loss"])
+                axis.plot([best["epoch"]], [best["dev_loss"]], "o", color=DEV, markersize=4.5)
+                continue
             right.plot(epochs, [100 * r["dev_ua"] for r in curve], color=MARK, linewidth=1.3, alpha=0.8)
             best = max(curve, key=lambda r: r["dev_ua"])  # the first of equals, as training picks it
             right.plot([best["epoch"]], [100 * best["dev_ua"]], "o", color=MARK, markersize=4.5)
         axis.set_ylim(0, 1.05 * top)
-        right.set_ylim(0, 100)
         axis.set_title(str(fold), fontsize=9)
         if k + n_columns >= len(folds):
             axis.tick_params(labelbottom=True)
@@ -109,19 +114,21 @@ def training_figure(rows: Sequence[Mapping[str, Any]]) -> Figure:
             axis.xaxis.get_major_locator().set_params(integer=True)
         if k % n_columns == 0:
             axis.set_ylabel("loss")
-        last = k % n_columns == n_columns - 1
-        right.tick_params(labelright=last, right=last)
-        if last:
-            right.set_ylabel("dev UA, %", color=MARK)
-        for spines in (axis.spines, right.spines):
+        last = right is not None and k % n_columns == n_columns - 1
+        if right is not None:
+            right.set_ylim(0, 100)
+            right.tick_params(labelright=last, right=last)
+            if last:
+                right.set_ylabel("dev UA, %", color=MARK)
+        for spines in (a.spines for a in (axis, right) if a is not None):
             spines["top"].set_visible(False)
             spines["right"].set_visible(last)
-    handles = [
-        _line(TRAIN, "train loss"),
-        _line(DEV, "dev loss"),
-        _line(MARK, "dev UA, dot: best epoch", "o"),
-    ]
-    figure.legend(handles=handles, loc="outside upper center", ncols=3, frameon=False, fontsize=9)
+    handles = [_line(TRAIN, "train loss")]
+    if judged:
+        handles += [_line(DEV, "dev loss"), _line(MARK, "dev UA, dot: best epoch", "o")]
+    else:
+        handles.append(_line(DEV, "dev loss, dot: best epoch", "o"))
+    figure.legend(handles=handles, loc="outside upper center", ncols=len(handles), frameon=False, fontsize=9)
     return figure
 
 

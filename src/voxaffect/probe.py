@@ -20,14 +20,13 @@ import torch
 from torch import Tensor, nn
 
 from voxaffect.calibration import fit_temperature
+from voxaffect.closed_form import KERNELS, kernel, solve, squared_distances, standardise
 from voxaffect.encoders.speech import SpeechEncoder, SpeechOptions
 from voxaffect.metrics import confusion, ua
 from voxaffect.options import from_table
 from voxaffect.splits import speaker_groups
 
 STATISTICS = ("mean", "mean+std")
-KERNELS = ("linear", "rbf")
-EPSILON = 1e-6
 Pooled = Mapping[tuple[tuple[int, ...], str], np.ndarray]
 """Statistics of N utterances, (N, D) each, by the choice of layers and statistics."""
 
@@ -154,11 +153,6 @@ def pool_grid(
     }
 
 
-def squared_distances(a: Tensor, b: Tensor) -> Tensor:
-    """Squared Euclidean distances: (N, D), (M, D) -> (N, M)."""
-    return ((a**2).sum(1)[:, None] + (b**2).sum(1)[None] - 2 * a @ b.T).clamp(min=0)
-
-
 def fit_probe(
     speech: SpeechEncoder,
     options: ProbeOptions,
@@ -183,24 +177,24 @@ def fit_probe(
     fitted_on = np.ones(len(targets), bool) if judges is None else ~judges
     results: list[tuple[float, Choice, np.ndarray]] = []
     for (layers, statistics), features in pooled.items():
-        for kernel in options.kernels:
+        for name in options.kernels:
             scores = {penalty: np.zeros((len(targets), n_classes)) for penalty in options.penalties}
             for test in held_out:
-                z, mean, std = _standardise(features[~test])
-                gram = _kernel(z, z, kernel, options.rbf_scale)
-                across = _kernel((features[test] - mean) / std, z, kernel, options.rbf_scale)
+                z, mean, std = standardise(features[~test])
+                gram = kernel(z, z, name, options.rbf_scale)
+                across = kernel((features[test] - mean) / std, z, name, options.rbf_scale)
                 for penalty in options.penalties:
-                    scores[penalty][test] = across @ _solve(gram, targets[~test], penalty, n_classes)
+                    scores[penalty][test] = across @ solve(gram, targets[~test], penalty, n_classes)
             for penalty, values in scores.items():
                 found = float(ua(confusion(targets[chosen_on], values[chosen_on].argmax(axis=1), n_classes)))
-                results.append((found, Choice(layers, statistics, kernel, penalty), values))
+                results.append((found, Choice(layers, statistics, name, penalty), values))
     # Equal scores go to the stronger penalty: the simpler function.
     best_ua, choice, out_of_fold = max(results, key=lambda r: (r[0], r[1].penalty))
     scale = 1.0 / fit_temperature(out_of_fold[chosen_on], targets[chosen_on])
 
-    z, mean, std = _standardise(pooled[choice.layers, choice.statistics][fitted_on])
-    dual = _solve(
-        _kernel(z, z, choice.kernel, options.rbf_scale), targets[fitted_on], choice.penalty, n_classes
+    z, mean, std = standardise(pooled[choice.layers, choice.statistics][fitted_on])
+    dual = solve(
+        kernel(z, z, choice.kernel, options.rbf_scale), targets[fitted_on], choice.penalty, n_classes
     )
     probe = Probe(speech, choice, options.rbf_scale, len(z), n_classes)
     probe.mean.copy_(torch.from_numpy(mean))
@@ -237,24 +231,3 @@ def _inner_folds(speakers: Sequence[str], n: int, seed: int) -> list[np.ndarray]
     return [
         np.isin(names, f.test) for f in speaker_groups(distinct, min(n, len(distinct)), n_dev=0, seed=seed)
     ]
-
-
-def _standardise(features: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    mean, std = features.mean(axis=0), features.std(axis=0) + EPSILON
-    return (features - mean) / std, mean, std
-
-
-def _kernel(a: np.ndarray, b: np.ndarray, kernel: str, rbf_scale: float) -> np.ndarray:
-    """Both kernels are near 1 for an utterance with itself, so one grid of penalties serves both."""
-    n_features = a.shape[1]
-    if kernel == "linear":
-        return np.asarray(a @ b.T / n_features + 1.0)  # + 1: the intercept, lightly penalised
-    distances = (a**2).sum(1)[:, None] + (b**2).sum(1)[None] - 2 * a @ b.T
-    return np.asarray(np.exp(-rbf_scale * np.maximum(distances, 0) / n_features))
-
-
-def _solve(gram: np.ndarray, targets: np.ndarray, penalty: float, n_classes: int) -> np.ndarray:
-    """Dual weights (N, K) of ridge regression in which every class weighs the same."""
-    weights = (len(targets) / (n_classes * np.maximum(np.bincount(targets, minlength=n_classes), 1)))[targets]
-    one_hot = np.eye(n_classes)[targets] - 1.0 / n_classes
-    return np.linalg.solve(gram + penalty * np.diag(1.0 / weights), one_hot)

@@ -1,4 +1,4 @@
-"""How the branches' states become one vector and logits: the paper's wiring, and ours for any length.
+"""How the branches' states become one vector and logits: the paper's wiring, ours for any length, and a closed form.
 
 Source: H. Zou et al., "Speech Emotion Recognition with Co-Attention based Multi-level Acoustic Information",
 ICASSP 2022.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from voxaffect.closed_form import KernelRidge
 from voxaffect.encoders.masking import is_tracing, masked_mean, masked_softmax, split_heads
 from voxaffect.encoders.vit import VitOptions
 from voxaffect.errors import UsageError
@@ -128,6 +129,35 @@ class NativeWiring(nn.Module):
         return fused
 
 
+class KernelWiring(nn.Module):
+    """Mean and standard deviation over time of each branch's states, and kernel ridge regression on them.
+
+    Nothing here is trained by gradient: `head` is fitted in closed form once the branches are trained.
+    """
+
+    def __init__(
+        self, options: ModelOptions, spectrogram: int | None, mfcc: int | None, speech: int | None
+    ) -> None:
+        super().__init__()
+        if pools_itself(options):
+            raise UsageError(
+                "bad_option", "wiring 'kernel' needs the spectrogram's states, not its class token alone"
+            )
+        assert options.kernel is not None
+        sizes = [2 * dim for dim in (spectrogram, mfcc, speech) if dim is not None]
+        self.head = KernelRidge(sizes, options.n_classes, options.kernel)
+
+    def forward(
+        self,
+        spectrogram: tuple[Tensor, Tensor] | None,
+        mfcc: tuple[Tensor, Tensor] | None,
+        speech: tuple[Tensor, Tensor] | None,
+    ) -> Tensor:
+        """Each branch is its states and mask; returns (B, the sum of twice their sizes)."""
+        branches = [branch for branch in (spectrogram, mfcc, speech) if branch is not None]
+        return torch.cat([statistics(*branch) for branch in branches], dim=1)
+
+
 class MaskedCoAttention(nn.Module):
     """`heads` queries from the other branches' vectors read the speech states by softmax: -> (B, width).
 
@@ -188,6 +218,13 @@ class MeanPooling(nn.Module):
     def forward(self, states: Tensor, mask: Tensor) -> Tensor:
         """Shape: (B, T, D), (B, T) to (B, D)."""
         return masked_mean(states, mask)
+
+
+def statistics(states: Tensor, mask: Tensor) -> Tensor:
+    """Mean and standard deviation over the states that exist: (B, T, D), (B, T) to (B, 2 D)."""
+    mean = masked_mean(states, mask)
+    variance = masked_mean((states - mean.unsqueeze(1)).square(), mask)
+    return torch.cat([mean, variance.sqrt()], dim=1)
 
 
 def pools_itself(options: ModelOptions) -> bool:

@@ -17,7 +17,7 @@ from voxaffect.report.records import damaged, read_json, read_record, records
 from voxaffect.report.system import MEASURES, NoAudio, Training
 
 BASELINES = "voxaffect.baselines/1"
-LOSSES = ("epoch", "train_loss", "dev_loss", "dev_ua")
+LOSSES = ("epoch", "train_loss", "dev_loss")
 
 
 def find(places: Sequence[Path], name: str) -> Path | None:
@@ -58,7 +58,7 @@ def read_trainings(run: Path) -> tuple[Training, ...]:
 
 
 def read_epochs(run: Path) -> tuple[Mapping[str, Any], ...]:
-    """Every epoch of metrics.jsonl: `fold`, `seed` and the numbers of `LOSSES`."""
+    """Every epoch of metrics.jsonl: `fold`, `seed`, the numbers of `LOSSES`, and `dev_ua` where it was judged."""
     file = run / "metrics.jsonl"
     if not file.is_file():
         return ()
@@ -66,7 +66,8 @@ def read_epochs(run: Path) -> tuple[Mapping[str, Any], ...]:
     for i, line in enumerate(file.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
         try:
             values = json.loads(line)
-            numbers = {key: float(values[key]) for key in LOSSES}
+            judged = ("dev_ua",) if "dev_ua" in values else ()
+            numbers = {key: float(values[key]) for key in (*LOSSES, *judged)}
             rows.append({**numbers, "fold": str(values["fold"]), "seed": int(values.get("seed", 0))})
         except (ValueError, KeyError, TypeError) as error:
             raise damaged(file, f"{file.name} line {i} is no epoch of a training") from error

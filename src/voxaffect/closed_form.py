@@ -1,0 +1,157 @@
+"""Kernel ridge regression onto classes: the closed form for a few hundred to a few thousand utterances.
+
+Statistics of an utterance, standardised on the training speakers, one-hot targets in which every class weighs the
+same. `KernelRidge` keeps a part of the training utterances as anchors, so that its size does not grow with the
+corpus; the regression is still over all of them. Penalties are chosen on speakers that were not fitted on.
+
+Source: Saunders, Gammerman, Vovk, "Ridge regression learning algorithm in dual variables", ICML 1998; anchors as in
+Smola, Schölkopf, "Sparse greedy matrix approximation for machine learning", ICML 2000 (a random subset here).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from voxaffect.calibration import fit_temperature
+from voxaffect.metrics import confusion, ua
+
+Floats = npt.NDArray[np.float64]
+
+EPSILON = 1e-6
+KERNELS = ("linear", "rbf")
+
+
+@dataclass(frozen=True)
+class KernelOptions:
+    """`anchors` training utterances at most are kept; of `penalties` the dev speakers choose one.
+
+    `scale` is that of the radial kernel exp(-scale |a - b|^2 / D).
+    """
+
+    anchors: int = 1024
+    penalties: tuple[float, ...] = (0.03, 0.1, 0.3, 1.0)
+    scale: float = 0.5
+
+    def __post_init__(self) -> None:
+        if self.anchors < 1 or not self.penalties or min(self.penalties) <= 0 or self.scale <= 0:
+            raise ValueError("anchors must be at least 1, penalties not empty and, as scale, above 0")
+
+
+class KernelRidge(nn.Module):
+    """Features (B, D) of several blocks to logits (B, K): the mean over the blocks of their radial kernels.
+
+    `sizes` are the blocks' shares of D. Until `fit` all logits are 0.
+    """
+
+    mean: Tensor
+    std: Tensor
+    anchors: Tensor
+    dual: Tensor
+    gain: Tensor
+
+    def __init__(self, sizes: Sequence[int], n_classes: int, options: KernelOptions) -> None:
+        super().__init__()
+        self.sizes, self.options = tuple(sizes), options
+        self.register_buffer("mean", torch.zeros(sum(sizes)))
+        self.register_buffer("std", torch.ones(sum(sizes)))
+        self.register_buffer("anchors", torch.zeros(options.anchors, sum(sizes)))
+        self.register_buffer("dual", torch.zeros(options.anchors, n_classes))
+        self.register_buffer("gain", torch.ones(()))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Shape: (B, D) to (B, K)."""
+        z = (features - self.mean) / self.std
+        kernels = [
+            torch.exp(-self.options.scale * squared_distances(a, b) / a.shape[1])
+            for a, b in zip(
+                torch.split(z, [*self.sizes], 1), torch.split(self.anchors, [*self.sizes], 1), strict=True
+            )
+        ]
+        scores = torch.stack(kernels).mean(0) @ self.dual
+        return scores * self.gain
+
+    def fit(
+        self,
+        features: npt.NDArray[np.floating[Any]],
+        targets: npt.NDArray[np.int64],
+        judged: npt.NDArray[np.floating[Any]],
+        judged_targets: npt.NDArray[np.int64],
+        seed: int,
+    ) -> dict[str, float]:
+        """Fit on `features` (N, D) with classes `targets` (N,); `judged` (M, D) chooses the penalty and the gain.
+
+        Returns what was chosen: `penalty` and the UA of `judged` under it. Of equals, the stronger penalty.
+        """
+        n_classes = self.dual.shape[1]
+        z, mean, std = standardise(np.asarray(features, np.float64))
+        kept = np.sort(np.random.default_rng(seed).permutation(len(z))[: self.options.anchors])
+        across = self._kernel(z, z[kept])  # (N, A)
+        inner = self._kernel(z[kept], z[kept])
+        asked = self._kernel((np.asarray(judged, np.float64) - mean) / std, z[kept])
+        weights = class_weights(targets, n_classes)[:, None]
+        one_hot = np.eye(n_classes)[targets] - 1.0 / n_classes
+        gram, right = across.T @ (weights * across), across.T @ (weights * one_hot)
+        results = []
+        for penalty in self.options.penalties:
+            regularised = gram + penalty * inner + EPSILON * np.eye(len(kept))
+            dual = np.linalg.solve(regularised, right)
+            found = float(ua(confusion(judged_targets, (asked @ dual).argmax(axis=1), n_classes)))
+            results.append((found, penalty, dual))
+        best_ua, penalty, dual = max(results, key=lambda r: r[:2])
+        gain = 1.0 / fit_temperature(asked @ dual, judged_targets)
+        self.anchors.zero_()
+        self.dual.zero_()
+        self.mean.copy_(torch.from_numpy(mean))
+        self.std.copy_(torch.from_numpy(std))
+        self.anchors[: len(kept)].copy_(torch.from_numpy(z[kept]))
+        self.dual[: len(kept)].copy_(torch.from_numpy(dual))
+        self.gain.fill_(gain)
+        return {"penalty": penalty, "dev_ua": best_ua}
+
+    def _kernel(self, a: Floats, b: Floats) -> Floats:
+        edges = np.cumsum(self.sizes)[:-1]
+        blocks = zip(np.split(a, edges, axis=1), np.split(b, edges, axis=1), strict=True)
+        return np.asarray(np.mean([kernel(x, y, "rbf", self.options.scale) for x, y in blocks], axis=0))
+
+
+def squared_distances(a: Tensor, b: Tensor) -> Tensor:
+    """Squared Euclidean distances: (N, D), (M, D) -> (N, M)."""
+    return ((a**2).sum(1)[:, None] + (b**2).sum(1)[None] - 2 * a @ b.T).clamp(min=0)
+
+
+def standardise(features: Floats) -> tuple[Floats, Floats, Floats]:
+    """`features` (N, D) with mean 0 and standard deviation 1 in each column, and both of them, (D,)."""
+    mean, std = features.mean(axis=0), features.std(axis=0) + EPSILON
+    return (features - mean) / std, mean, std
+
+
+def kernel(a: Floats, b: Floats, name: str, scale: float) -> Floats:
+    """The kernel `name` of KERNELS between standardised rows: (N, D), (M, D) -> (N, M).
+
+    Both are near 1 for an utterance with itself, so one grid of penalties serves both.
+    """
+    n_features = a.shape[1]
+    if name == "linear":
+        return np.asarray(a @ b.T / n_features + 1.0)  # + 1: the intercept, lightly penalised
+    distances = (a**2).sum(1)[:, None] + (b**2).sum(1)[None] - 2 * a @ b.T
+    return np.asarray(np.exp(-scale * np.maximum(distances, 0) / n_features))
+
+
+def class_weights(targets: npt.NDArray[np.int64], n_classes: int) -> Floats:
+    """(N,) weights by which every class of `targets` (N,) counts the same."""
+    counts = np.maximum(np.bincount(targets, minlength=n_classes), 1)
+    return np.asarray((len(targets) / (n_classes * counts))[targets], dtype=np.float64)
+
+
+def solve(gram: Floats, targets: npt.NDArray[np.int64], penalty: float, n_classes: int) -> Floats:
+    """Dual weights (N, K) of ridge regression in which every class weighs the same."""
+    weights = class_weights(targets, n_classes)
+    one_hot = np.eye(n_classes)[targets] - 1.0 / n_classes
+    return np.asarray(np.linalg.solve(gram + penalty * np.diag(1.0 / weights), one_hot))

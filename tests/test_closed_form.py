@@ -1,0 +1,127 @@
+"""Kernel ridge regression: scikit-learn's with all anchors, near it with few, chosen on those who judge."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs the extra `train`")
+torch.set_num_threads(1)
+
+from voxaffect.closed_form import KernelOptions, KernelRidge, class_weights, kernel  # noqa: E402
+
+K, SIZES = 3, (4, 2)
+
+
+def dataset(n: int = 60, spread: float = 1.0, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """(n, 6) features around three class means, unequally many of each class."""
+    rng = np.random.default_rng(seed)
+    targets = np.sort(rng.choice(K, n, p=[0.5, 0.3, 0.2]))
+    means = 3 * np.random.default_rng(99).standard_normal((K, sum(SIZES)))
+    return means[targets] + spread * rng.standard_normal((n, sum(SIZES))), targets
+
+
+def fitted(
+    features: np.ndarray, targets: np.ndarray, **options: object
+) -> tuple[KernelRidge, dict[str, float]]:
+    made = KernelRidge(SIZES, K, KernelOptions(**options))  # type: ignore[arg-type]
+    judged, judges = dataset(40, seed=1)
+    return made, made.fit(features, targets, judged, judges, seed=0)
+
+
+def scores(made: KernelRidge, features: np.ndarray) -> np.ndarray:
+    with torch.inference_mode():
+        return np.asarray((made(torch.from_numpy(features).float()) / made.gain).numpy())
+
+
+def test_with_every_utterance_an_anchor_it_is_the_ridge_of_scikit_learn() -> None:
+    from sklearn.kernel_ridge import KernelRidge as Oracle
+
+    features, targets = dataset()
+    made, _ = fitted(features, targets, penalties=(0.3,))
+    z = (features - features.mean(0)) / features.std(0)
+    gram = np.mean(
+        [np.exp(-0.5 * np.square(b[:, None] - b[None]).mean(-1)) for b in (z[:, :4], z[:, 4:])], axis=0
+    )
+    weights = len(targets) / (K * np.bincount(targets)[targets])
+    oracle = Oracle(alpha=0.3, kernel="precomputed").fit(
+        gram, np.eye(K)[targets] - 1 / K, sample_weight=weights
+    )
+    np.testing.assert_allclose(scores(made, features), oracle.predict(gram), atol=1e-3)
+
+
+def test_a_third_of_the_utterances_as_anchors_answer_nearly_the_same() -> None:
+    features, targets = dataset(150, spread=2.0)
+    whole, _ = fitted(features, targets, penalties=(0.3,))
+    part, _ = fitted(features, targets, penalties=(0.3,), anchors=50)
+    asked, _ = dataset(200, spread=2.0, seed=2)
+    agree = scores(whole, asked).argmax(1) == scores(part, asked).argmax(1)
+    assert part.anchors.shape == (50, 6)
+    assert agree.mean() > 0.9
+    assert not np.allclose(scores(whole, asked), scores(part, asked), atol=1e-3)
+
+
+def test_the_same_seed_keeps_the_same_anchors() -> None:
+    features, targets = dataset()
+    first, second = (fitted(features, targets, anchors=20)[0] for _ in range(2))
+    assert torch.equal(first.anchors, second.anchors)
+    other = KernelRidge(SIZES, K, KernelOptions(anchors=20))
+    other.fit(features, targets, *dataset(40, seed=1), seed=5)
+    assert not torch.equal(first.anchors, other.anchors)
+
+
+def test_those_who_judge_choose_the_penalty_and_no_others() -> None:
+    """Two classes overlap in what is fitted; whether to follow every point of it the judges decide."""
+    features, targets = dataset(60, spread=3.0)
+    made = KernelRidge(SIZES, K, KernelOptions(penalties=(1e-3, 1e3)))
+    strict = made.fit(features, targets, features, targets, seed=0)
+    assert strict["penalty"] == 1e-3
+    assert strict["dev_ua"] > 0.95  # the judges were fitted on, and one penalty reproduces them
+    rng = np.random.default_rng(3)
+    loose = made.fit(features, targets, features, rng.permutation(targets), seed=0)
+    assert loose["dev_ua"] < 0.7
+
+
+def test_the_gain_makes_probabilities_of_scores() -> None:
+    from voxaffect.calibration import fit_temperature
+
+    features, targets = dataset(spread=3.0)
+    made = KernelRidge(SIZES, K, KernelOptions())
+    judged, judges = dataset(40, spread=3.0, seed=1)
+    made.fit(features, targets, judged, judges, seed=0)
+    with torch.inference_mode():
+        logits = made(torch.from_numpy(judged).float()).numpy()
+    assert fit_temperature(logits, judges) == pytest.approx(1.0, abs=1e-2)
+
+
+def test_before_it_is_fitted_every_class_is_as_likely() -> None:
+    made = KernelRidge(SIZES, K, KernelOptions(anchors=5))
+    assert torch.equal(made(torch.randn(2, 6)), torch.zeros(2, K))
+
+
+def test_a_column_that_never_changes_changes_nothing() -> None:
+    features, targets = dataset()
+    features[:, 1] = 7.0
+    made, report = fitted(features, targets)
+    assert report["dev_ua"] > 0.5
+    assert np.isfinite(scores(made, features)).all()
+
+
+def test_every_class_weighs_the_same() -> None:
+    weights = class_weights(np.array([0, 0, 0, 2]), 3)
+    np.testing.assert_allclose(weights, [4 / 9, 4 / 9, 4 / 9, 4 / 3])
+
+
+@pytest.mark.parametrize("name", ["linear", "rbf"])
+def test_a_kernel_is_about_one_for_a_standardised_row_with_itself(name: str) -> None:
+    rows = np.random.default_rng(0).standard_normal((200, 500))
+    diagonal = np.diag(kernel(rows, rows, name, 0.5))
+    assert diagonal.mean() == pytest.approx(2.0 if name == "linear" else 1.0, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"anchors": 0}, {"penalties": ()}, {"penalties": (0.0,)}, {"scale": 0.0}], ids=str
+)
+def test_options_that_make_no_regression_are_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match="anchors must be at least 1"):
+        KernelOptions(**wrong)  # type: ignore[arg-type]

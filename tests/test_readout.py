@@ -1,0 +1,243 @@
+"""A model of kernel wiring: its branches learn from a teacher alone, its classes are a closed form."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import training_corpus
+from training_corpus import train, train_until_killed
+from voxaffect.errors import UsageError
+from voxaffect.recipe import DistillationOptions, Recipe, read_recipe
+
+torch = pytest.importorskip("torch", reason="needs the extra `train`")
+pytest.importorskip("transformers", reason="needs the extra `train`")
+torch.set_num_threads(1)
+
+from neural_inputs import batch, save_speech  # noqa: E402
+from voxaffect.distillation import BranchDistiller  # noqa: E402
+from voxaffect.model import CoAttention, ModelOptions  # noqa: E402
+from voxaffect.wiring import statistics  # noqa: E402
+
+D = 16
+STRIPS = {"kind": "vit", "patch": [200, 4], "dim": 8, "depth": 1, "heads": 2, "n_channels": 1}
+BILSTM = {"kind": "bilstm", "hidden": 4, "layers": 1, "stack": 2, "normalise": "standardise"}
+WAVEFORM = {"kind": "waveform", "filters": 8, "dim": 8, "depth": 1, "dropout": 0.0}
+THREE = {"spectrogram": STRIPS, "mfcc": BILSTM, "speech": WAVEFORM}
+
+RECIPE = f"""
+name = "taught"{training_corpus.DATA}seeds = [1]
+[features]
+window = 0.5
+hop = 0.25
+[model]
+wiring = "kernel"
+[model.kernel]
+anchors = 8
+[model.mfcc]
+kind = "bilstm"
+hidden = 8
+layers = 1
+stack = 2
+normalise = "standardise"
+[distillation]
+checkpoint = "tiny"
+layers = [1, 2]
+[training]
+epochs = 2
+batch_size = 8
+learning_rate = 1e-2
+[augmentation]
+copies = 1
+gain = 3.0
+"""
+
+
+def student(**branches: Any) -> CoAttention:
+    torch.manual_seed(0)
+    table = {"n_classes": 2, "wiring": "kernel", "kernel": {"anchors": 5}, **(branches or THREE)}
+    return CoAttention(ModelOptions.from_dict(table)).eval()
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with clips and a tiny Whisper encoder of random weights."""
+    folder = tmp_path_factory.mktemp("corpus")
+    training_corpus.build(folder / "clips")
+    save_speech("whisper", folder / "tiny")
+    return folder
+
+
+def recipe(folder: Path, *assignments: str, text: str = RECIPE) -> Recipe:
+    (folder / "taught.toml").write_text(text, encoding="utf-8")
+    return read_recipe(folder / "taught.toml", assignments)
+
+
+def test_statistics_are_those_of_the_states_that_exist() -> None:
+    states = torch.randn(2, 5, 3)
+    mask = torch.tensor([[True] * 5, [True] * 2 + [False] * 3])
+    found = statistics(states, mask)
+    for row, n in enumerate((5, 2)):
+        torch.testing.assert_close(found[row, :3], states[row, :n].mean(0))
+        torch.testing.assert_close(found[row, 3:], states[row, :n].std(0, correction=0))
+
+
+def test_the_vector_is_the_branches_statistics_side_by_side() -> None:
+    model, inputs = student(), batch([8000, 4960])
+    with torch.inference_mode():
+        vector = model.embed(inputs)
+        states = model.branch_states(inputs)
+    assert list(states) == ["spectrogram", "mfcc", "speech"]
+    torch.testing.assert_close(vector, torch.cat([statistics(*branch) for branch in states.values()], 1))
+
+
+def test_padding_changes_neither_the_vector_nor_the_loss() -> None:
+    model = student()
+    made = BranchDistiller(model, D, DistillationOptions())
+    short, long = (taught_batch([8000, 4960], padding) for padding in (0, 3200))
+    with torch.no_grad():
+        torch.testing.assert_close(model.embed(long), model.embed(short), atol=1e-5, rtol=1e-4)
+        losses = [
+            float(made(model.branch_states(b), b["teacher"], b["teacher_start"], b["n_samples"]))
+            for b in (short, long)
+        ]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
+def taught_batch(n_samples: list[int], padding: int = 0) -> dict[str, torch.Tensor]:
+    inputs = batch(n_samples, padding)
+    longest = inputs["waveform"].shape[1]
+    inputs["teacher_start"] = torch.zeros(len(n_samples), dtype=torch.int64)
+    inputs["teacher"] = torch.zeros(len(n_samples), -(-(longest // 160) // 2), D)
+    for i, n in enumerate(n_samples):
+        count = -(-(n // 160) // 2)
+        inputs["teacher"][i, :count] = torch.randn(count, D, generator=torch.Generator().manual_seed(n))
+    return inputs
+
+
+def test_a_branch_that_equals_its_teacher_has_no_loss_and_slow_ones_are_taught_means() -> None:
+    model = student()
+    made = BranchDistiller(model, D, DistillationOptions(frames=2.0))
+    teacher = torch.randn(1, 6, D)
+    mask = torch.ones(1, 6, dtype=torch.bool)
+    with torch.no_grad():
+        for layer in made.maps.values():
+            layer.weight.copy_(torch.eye(D, layer.weight.shape[1]))  # type: ignore[operator]
+            layer.bias.zero_()  # type: ignore[operator]
+    assert made.joined == {"spectrogram": 2, "mfcc": 1, "speech": 1}
+    # As if every branch had states as wide as the teacher's.
+    made.maps = torch.nn.ModuleDict({name: torch.nn.Identity() for name in made.joined})
+    means = (teacher[:, 0::2] + teacher[:, 1::2]) / 2
+    right = {"spectrogram": (means, mask[:, :3]), "mfcc": (teacher, mask), "speech": (teacher, mask)}
+    start, samples = torch.tensor([0]), torch.tensor([12 * 160])
+    assert float(made(right, teacher, start, samples)) == pytest.approx(0.0, abs=1e-10)
+    off = {**right, "speech": (teacher + 0.1, mask)}
+    assert float(made(off, teacher, start, samples)) == pytest.approx(2 * 0.01, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("branches", "message"),
+    [
+        ({"mfcc": {**BILSTM, "stack": 1}}, "model.mfcc cannot be taught"),
+        ({"mfcc": {**BILSTM, "stack": 3}}, "model.mfcc cannot be taught"),
+        ({"spectrogram": {**STRIPS, "patch": [20, 20]}}, "model.spectrogram cannot be taught"),
+    ],
+)
+def test_a_branch_whose_states_do_not_follow_time_is_refused(branches: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        BranchDistiller(student(**branches), D, DistillationOptions())
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        (
+            {"mfcc": BILSTM, "kernel": {"anchors": 3}},
+            r"model.kernel goes with wiring = 'kernel', not with 'native'",
+        ),
+        (
+            {"mfcc": BILSTM, "wiring": "kernel", "kernel": {"anchor": 3}},
+            r"unknown key 'anchor' in \[model.kernel\]",
+        ),
+        ({"mfcc": BILSTM, "wiring": "kernel", "kernel": {"anchors": 0}}, "anchors must be at least 1"),
+    ],
+)
+def test_wrong_options_of_the_kernel_are_refused(table: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        ModelOptions.from_dict({"n_classes": 2, **table})
+
+
+def test_a_class_token_has_no_statistics() -> None:
+    with pytest.raises(UsageError, match="needs the spectrogram's states, not its class token alone"):
+        student(spectrogram={**STRIPS, "pooling": "cls"})
+
+
+def test_options_survive_being_written() -> None:
+    options = student().options
+    assert ModelOptions.from_dict(options.to_dict()) == options
+
+
+def test_without_a_teacher_nothing_could_be_learned(corpus: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="learns from a teacher alone, and the recipe names none"):
+        train(recipe(corpus, "distillation.checkpoint=''"), tmp_path / "run")
+
+
+def test_training_learns_the_classes_and_keeps_them(corpus: Path, tmp_path: Path) -> None:
+    """Pitch tells the class of these clips, and the MFCCs hold it whatever the teacher says."""
+    evaluation = train(recipe(corpus, "training.epochs=3"), tmp_path / "run")
+    assert evaluation is not None
+    assert evaluation.measures["UA"].value > 0.9
+    (place, *_) = sorted((tmp_path / "run/parts").iterdir())
+    done = json.loads((place / "done.json").read_text())
+    assert done["penalty"] in (0.03, 0.1, 0.3, 1.0)
+    history = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
+    assert {"epoch", "train_loss", "dev_loss"} <= history[0].keys()
+    assert "dev_ua" not in history[0]
+    assert (tmp_path / "run/curves.png").stat().st_size > 1000
+    again = CoAttention.load(place / "model")
+    assert again.wiring.head.dual.abs().sum() > 0  # type: ignore[union-attr, operator]
+    best = min((row for row in history if row["fold"] == history[0]["fold"]), key=lambda row: row["dev_loss"])
+    assert done["best_epoch"] == best["epoch"]
+
+
+def test_a_killed_run_resumes_to_the_very_same_weights(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = recipe(corpus)
+    train(made, tmp_path / "whole")
+    train_until_killed(made, tmp_path / "run", monkeypatch)
+    train(made, tmp_path / "run", resume=True)
+    runs = [sorted((tmp_path / name).rglob("model.safetensors")) for name in ("run", "whole")]
+    assert len(runs[0]) == 2
+    for mine, other in zip(*runs, strict=True):
+        assert mine.read_bytes() == other.read_bytes()
+
+
+def test_a_model_file_of_it_agrees_with_torch(corpus: Path, tmp_path: Path) -> None:
+    from voxaffect.release import release
+
+    train(recipe(corpus, "protocol.folds=all-speakers"), tmp_path / "run")
+    exported = release(tmp_path / "run", tmp_path / "taught.onnx")
+    assert exported.difference < 1e-5
+    import voxaffect
+
+    clip = next((corpus / "clips/angry").rglob("*.wav"))
+    answer = voxaffect.load(tmp_path / "taught.onnx").predict(clip)
+    assert answer.label in ("angry", "sad", None)
+
+
+def test_three_branches_are_taught_together(corpus: Path, tmp_path: Path) -> None:
+    text = RECIPE + (
+        "[model.spectrogram]\nkind = 'vit'\npatch = [200, 4]\ndim = 8\ndepth = 1\nheads = 2\nn_channels = 1\n"
+        "[model.speech]\nkind = 'waveform'\nfilters = 8\ndim = 8\ndepth = 1\n"
+    )
+    made = recipe(corpus, "training.epochs=1", "protocol.folds=all-speakers", text=text)
+    train(made, tmp_path / "run")
+    (folder,) = (tmp_path / "run/parts").glob("*/model")
+    head = CoAttention.load(folder).wiring.head
+    assert head.sizes == (16, 32, 16)  # type: ignore[union-attr]
+    assert np.isfinite(head.dual.numpy()).all()  # type: ignore[union-attr, operator]
