@@ -44,6 +44,7 @@ ENCODERS: dict[str, Callable[[], Encoder]] = {
     "alexnet": lambda: AlexNet(AlexNetOptions()),
     "bilstm": lambda: BiLstm(BiLstmOptions(hidden=8)),
     "bilstm-stacked": lambda: BiLstm(BiLstmOptions(hidden=8, layers=1, stack=4, normalise="standardise")),
+    "bilstm-centred": lambda: BiLstm(BiLstmOptions(hidden=8, layers=1, stack=2, normalise="centre")),
     "waveform": lambda: WaveformEncoder(WaveformOptions()),
 }
 
@@ -343,6 +344,18 @@ def test_the_bilstm_agrees_with_torchs_bidirectional_lstm() -> None:
     torch.testing.assert_close(states[:, mask[0]], wanted, atol=1e-6, rtol=0)
 
 
+def test_centred_frames_do_not_tell_what_an_item_always_has() -> None:
+    """A filter that never changes adds the same to every frame of the MFCCs."""
+    encoder = BiLstm(BiLstmOptions(hidden=8, normalise="centre")).eval()
+    inputs = batch([16_000, 8_000])
+    filtered = {**inputs, "mfcc": inputs["mfcc"] + 30 * torch.randn(2, 1, 40)}
+    with torch.inference_mode():
+        torch.testing.assert_close(encoder(filtered)[0], encoder(inputs)[0], atol=1e-4, rtol=1e-3)
+        assert not torch.allclose(
+            encoder({**inputs, "mfcc": 2 * inputs["mfcc"]})[0], encoder(inputs)[0], atol=0.01
+        )
+
+
 def test_stacked_frames_are_neighbours_in_order() -> None:
     from voxaffect.encoders.bilstm import _stack
 
@@ -352,7 +365,7 @@ def test_stacked_frames_are_neighbours_in_order() -> None:
 
 def test_impossible_bilstm_options_are_refused() -> None:
     with pytest.raises(
-        UsageError, match=r"bilstm normalise 'max'; expected one of \['l2', 'standardise', 'none'\]"
+        UsageError, match=r"bilstm normalise 'max'; expected one of \['l2', 'standardise', 'centre', 'none'\]"
     ):
         BiLstmOptions(normalise="max")  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="hidden, layers and stack must be at least 1"):
@@ -392,7 +405,8 @@ def test_impossible_waveform_options_are_refused() -> None:
 
 def test_fitted_encoders_standardise_what_they_measure() -> None:
     inputs = batch([48_000, 16_000])
-    for encoder in (WaveformEncoder(WaveformOptions()), BiLstm(BiLstmOptions(normalise="standardise"))):
+    bilstms = [BiLstm(BiLstmOptions(normalise=name)) for name in ("standardise", "centre")]
+    for encoder in (WaveformEncoder(WaveformOptions()), *bilstms):
         assert isinstance(encoder, Fitted)
         moments = Moments()
         moments.add(encoder.measure(inputs))

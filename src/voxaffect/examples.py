@@ -113,9 +113,15 @@ class ExampleStore:
             item = crop(item, self.options.window, rng)
         return mask_features(item, self.augmentation, rng)
 
-    def whole(self, index: int, copy: int = 0) -> Item:
-        """What training knows of utterance `index`, uncropped and unmasked: itself, or one of its altered copies."""
-        return self._wanted(self._trained[index][copy][0])
+    def whole(self, index: int) -> Item:
+        """What training knows of utterance `index`, uncropped and unmasked."""
+        return self._wanted(self._trained[index][0][0])
+
+    def altered(self, index: int) -> Sequence[Item]:
+        """The altered copies of utterance `index`, uncropped and unmasked, without what a teacher says of them."""
+        copies = [self._wanted(item) for copy in self._trained[index][1:] for item in copy]
+        taught = ("teacher", "teacher_start")
+        return [{name: values for name, values in item.items() if name not in taught} for item in copies]
 
     def taught(self, index: int) -> list[np.ndarray]:
         """What the teacher makes of utterance `index` and its copies: (T', D) float32 each, uncropped."""

@@ -18,13 +18,14 @@ BATCH_SIZE = 32
 def fit_readout(
     model: CoAttention, store: ExampleStore, train: Sequence[int], dev: Sequence[int], seed: int, device: str
 ) -> dict[str, float]:
-    """Fit the head of `model` on the segments of positions `train` of `store`; those of `dev` choose the penalty.
+    """Fit the head of `model` on positions `train` of `store`, their altered copies too; `dev` chooses the penalty.
 
-    Returns what `KernelRidge.fit` does. Segments are those that answers are made of.
+    Returns what `KernelRidge.fit` does. Utterances are taken by the segments that answers are made of, copies whole.
     """
     head = model.wiring.head
     assert isinstance(head, KernelRidge)
-    features, owners = _statistics(model, [store.judged(row) for row in train], device)
+    heard = [[*store.judged(row), *store.altered(row)] for row in train]
+    features, owners = _statistics(model, heard, device)
     judged, judges = _statistics(model, [store.judged(row) for row in dev], device)
     targets = store.targets
     return head.fit(features, targets[list(train)][owners], judged, targets[list(dev)][judges], seed)

@@ -15,11 +15,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from voxaffect.encoders import Inputs, Moments
-from voxaffect.encoders.masking import clear, divide_up, exists, n_hops, positions
+from voxaffect.encoders.masking import clear, divide_up, exists, masked_mean, n_hops, positions
 from voxaffect.errors import UsageError
 
 N_MFCC = 40
-_NORMALISE = ("l2", "standardise", "none")
+_NORMALISE = ("l2", "standardise", "centre", "none")
 
 
 @dataclass(frozen=True)
@@ -27,14 +27,16 @@ class BiLstmOptions:
     """`hidden` units each way, `layers`, `dropout` between layers, `stack` frames joined into one step.
 
     `normalise` "l2" (each frame to unit length, published), "standardise" (each coefficient by the training
-    speakers' mean and standard deviation, which keeps loudness) or "none".
+    speakers' mean and standard deviation, which keeps loudness), "centre" (each coefficient less its mean over the
+    item itself, and by the training speakers' standard deviation of what is left: voice, channel and level matter
+    less) or "none".
     """
 
     hidden: int = 256
     layers: int = 2
     dropout: float = 0.5
     stack: int = 1
-    normalise: Literal["l2", "standardise", "none"] = "l2"
+    normalise: Literal["l2", "standardise", "centre", "none"] = "l2"
 
     def __post_init__(self) -> None:
         if self.normalise not in _NORMALISE:
@@ -70,6 +72,8 @@ class BiLstm(nn.Module):
             x = x / x.square().sum(2, keepdim=True).sqrt().clamp(min=1e-12)
         elif self.options.normalise == "standardise":
             x = (x - self.mean) / self.std
+        elif self.options.normalise == "centre":
+            x = _centred(x, exists(n, x.shape[1])) / self.std
         x = clear(x, exists(n, x.shape[1]))
         if self.options.stack > 1:
             x, n = _stack(x, self.options.stack), divide_up(n, self.options.stack)
@@ -83,15 +87,20 @@ class BiLstm(nn.Module):
         return x, mask
 
     def measure(self, inputs: Inputs) -> Tensor:
-        """Existing frames of the batch, (rows, 40)."""
+        """Existing frames of the batch, (rows, 40); centred if that is how they are normalised."""
         mfcc = inputs["mfcc"]
-        return mfcc[exists(n_hops(inputs["n_samples"], mfcc.shape[1]), mfcc.shape[1])]
+        mask = exists(n_hops(inputs["n_samples"], mfcc.shape[1]), mfcc.shape[1])
+        return (_centred(mfcc, mask) if self.options.normalise == "centre" else mfcc)[mask]
 
     def fit(self, moments: Moments) -> None:
         """Set mean and standard deviation of each coefficient."""
         mean, std = moments.mean_std()
         self.mean.copy_(mean)
         self.std.copy_(std)
+
+
+def _centred(x: Tensor, mask: Tensor) -> Tensor:
+    return x - masked_mean(x, mask).unsqueeze(1)
 
 
 def _stack(x: Tensor, n: int) -> Tensor:
