@@ -109,7 +109,7 @@ def test_the_command_prints_json_and_draws(folder: Path, capsys: pytest.CaptureF
     assert table["runs"][0]["evaluation"]["measures"]["UA"]["n_clusters"] == 6
     assert set(table["pairs"][0]) == {
         *("first", "second", "n_shared", "n_first", "n_second"),
-        *("difference", "p", "mcnemar", "optimistic", "p_holm"),
+        *("difference", "p", "mcnemar", "speakers", "optimistic", "p_holm"),
     }
     assert picture.read_bytes().startswith(b"\x89PNG")
 

@@ -223,6 +223,32 @@ def test_two_runs_are_compared_on_what_they_share() -> None:
     assert c.to_dict()["n_shared"] == 7
 
 
+def test_speakers_are_counted_by_who_hears_them_better() -> None:
+    """Speaker 1 (a, b) is heard better by the first, 2 alike, 3 and 4 better by the second."""
+    first = run("abab" + "aaaa", truth="abab" + "abab", speakers="11223344")
+    second = run("aaab" + "abab", truth="abab" + "abab", speakers="11223344")
+    tally = compare(first, second).speakers
+    assert tally is not None
+    assert (tally.first_better, tally.second_better) == (1, 2)
+    assert tally.p == pytest.approx(stats.binomtest(1, 3, 0.5).pvalue)
+    assert (tally.first, tally.second) == (pytest.approx((1 + 1 + 0.5 + 0.5) / 4), pytest.approx(3.5 / 4))
+    text = compare(first, second).render("cnn", "vit")
+    assert "speakers heard better by cnn 1, vit 2: exact sign test p = 1\n" in text
+    assert "mean of the speakers' own UA: cnn 75.0, vit 87.5\n" in text
+
+
+def test_a_speaker_of_one_class_counts_by_that_class_and_seeds_are_averaged() -> None:
+    from voxaffect.predictions import concat
+
+    first = concat(
+        [run("aabb", truth="aabb", speakers="1122"), run("abbb", truth="aabb", speakers="1122", seed=1)]
+    )
+    tally = compare(first, run("abba", truth="aabb", speakers="1122")).speakers
+    assert tally is not None
+    assert tally.first == pytest.approx(((1 + 0.5) / 2 + 1) / 2)
+    assert (tally.first_better, tally.second_better) == (2, 0)
+
+
 def test_the_order_of_rows_and_a_class_that_one_file_lacks_do_not_matter() -> None:
     a, b = run("aabbaabb"), run("aabbaaba", labels="abc")
     shuffled = a.select([3, 1, 0, 2, 7, 6, 5, 4])
@@ -250,6 +276,8 @@ def test_runs_that_cannot_be_paired_are_refused() -> None:
 
 def test_without_speakers_utterances_are_resampled() -> None:
     c = compare(run("aabbaabb", speakers=""), run("bbbbbbbb", speakers=""))
+    assert c.speakers is None
+    assert "speakers heard better" not in c.render()
     assert c.difference["WA"].clusters == "utterances"
     assert compare(run("aabbaabb", speakers=""), run("bbbbbbbb")).difference["WA"].clusters == "speakers"
 

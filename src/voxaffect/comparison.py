@@ -7,6 +7,7 @@
      "pairs": [{"first", "second" (names), "n_shared", "n_first", "n_second",
                 "difference": {"UA": second minus first with its interval, ...}, "p": {"UA", "WA", "macro-F1"},
                 "mcnemar": {"only_first", "only_second", "p"}, "optimistic": [reason of each],
+                "speakers": {"first_better", "second_better", "p", "first", "second": means of their UAs} or null,
                 "p_holm": {"UA", "WA", "macro-F1", "mcnemar"}: corrected over the pairs}]}
 """
 

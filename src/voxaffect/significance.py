@@ -2,7 +2,7 @@
 
 Utterances of one speaker are alike, so that counting each as independent makes intervals too narrow. Sources:
 the bootstrap over clusters, Davison & Hinkley, "Bootstrap Methods and their Application" (1997), section 3.8;
-the exact test, McNemar, Psychometrika 12 (1947).
+the exact test, McNemar, Psychometrika 12 (1947); the sign test over speakers, Arbuthnot (1710), as in any textbook.
 """
 
 from __future__ import annotations
@@ -25,6 +25,10 @@ N_BOOTSTRAP = 2000
 LEVEL = 0.95
 FEW_SPEAKERS = 5
 """Below this many speakers a percentile interval is known to be too narrow, and is marked unreliable."""
+
+
+TIE = 1e-9
+"""Speakers' UAs that differ by less are equal: sums in another order differ by as much."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,21 @@ class McNemar:
 
 
 @dataclass(frozen=True)
+class SpeakerTally:
+    """Two systems speaker by speaker, each speaker counting the same: who is heard better by which.
+
+    `first_better` and `second_better` count speakers by their own UA, over the classes that they have; `p` is the
+    exact two-sided sign test of these counts. `first` and `second` are the means of the speakers' own UAs.
+    """
+
+    first_better: int
+    second_better: int
+    p: float
+    first: float
+    second: float
+
+
+@dataclass(frozen=True)
 class Comparison:
     """Two systems on the utterances they share; `difference` is second minus first, its interval paired.
 
@@ -72,6 +91,8 @@ class Comparison:
     difference: dict[str, Interval]
     p: dict[str, float]
     mcnemar: McNemar
+    speakers: SpeakerTally | None = None
+    """None where no speakers are known."""
     optimistic: tuple[str, str] = ("", "")
 
     def to_dict(self) -> dict[str, object]:
@@ -90,6 +111,12 @@ class Comparison:
         m = self.mcnemar
         alone = f"{first} alone {m.only_first}, {second} alone {m.only_second}"
         lines.append(f"  utterances right in {alone}: exact McNemar p = {m.p:.3g}")
+        if (t := self.speakers) is not None:
+            lines += [
+                f"  speakers heard better by {first} {t.first_better}, {second} {t.second_better}: exact sign test "
+                f"p = {t.p:.3g}",
+                f"  mean of the speakers' own UA: {first} {100 * t.first:.1f}, {second} {100 * t.second:.1f}",
+            ]
         about = f"  {self.n_shared} utterances; intervals resample {interval.n_clusters} {interval.clusters}"
         if not self.n_shared == self.n_first == self.n_second:
             about += f"; shared by {self.n_first} of {first} and {self.n_second} of {second}"
@@ -173,12 +200,28 @@ def mcnemar(first_correct: npt.ArrayLike, second_correct: npt.ArrayLike) -> McNe
     if a.shape != b.shape or a.ndim != 1:
         raise ValueError(f"both must be one-dimensional and equally long, got {a.shape} and {b.shape}")
     only_first, only_second = int((a & ~b).sum()), int((~a & b).sum())
-    n = only_first + only_second
+    return McNemar(only_first, only_second, sign_test(only_first, only_second))
+
+
+def sign_test(first: int, second: int) -> float:
+    """The two-sided p of `first` against `second` wins if either were as likely; ties are not counted. Exact.
+
+    >>> sign_test(8, 1)
+    0.0390625
+    """
+    n = first + second
     term, tail = 1, 0
-    for i in range(min(only_first, only_second) + 1):
+    for i in range(min(first, second) + 1):
         tail += term
         term = term * (n - i) // (i + 1)
-    return McNemar(only_first, only_second, min(1.0, 2 * tail / (1 << n)))
+    return min(1.0, 2 * tail / (1 << n))
+
+
+def speaker_tally(first: npt.ArrayLike, second: npt.ArrayLike) -> SpeakerTally:
+    """The tally of two systems from their confusion matrices (S, G, K, K) of the same G speakers, S seeds each."""
+    a, b = (np.nanmean(metrics.ua(c), axis=0) for c in (first, second))  # (G,) each
+    wins = int((a > b + TIE).sum()), int((b > a + TIE).sum())
+    return SpeakerTally(*wins, sign_test(*wins), float(a.mean()), float(b.mean()))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -249,6 +292,7 @@ def compare(
         difference={name: test[0] for name, test in tests.items()},
         p={name: test[1] for name, test in tests.items()},
         mcnemar=mcnemar(*([s[u][2][0] == s[u][0] for u in shared] for s in (a, b))),
+        speakers=speaker_tally(*matrices) if clusters == "speakers" else None,
         optimistic=(", ".join(first.optimistic), ", ".join(second.optimistic)),
     )
 
