@@ -193,7 +193,8 @@ def price_figure(prices: Mapping[str, Mapping[str, tuple[float, float, float]]],
     axis.set_title(textwrap.fill(title, 70), fontsize=10)
     axis.spines[["top", "right", "left"]].set_visible(False)
     axis.tick_params(left=False)
-    axis.legend(frameon=False, fontsize=9)
+    if len(measures) > 1:
+        axis.legend(frameon=False, fontsize=9)
     return figure
 
 
@@ -209,6 +210,16 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> None:
 
     Raises UsageError `plot_format` for another ending, ResourceError `disk_full` or `cannot_write`.
     """
+    ending = check_format(path)
+    with atomic_file(path) as file:
+        if ending == ".png":
+            file.write(png(figure))
+        else:
+            figure.savefig(file, format=ending[1:])
+
+
+def check_format(path: str | os.PathLike[str]) -> str:
+    """The ending of a picture's name, in lower case; UsageError `plot_format` for one that is no picture's."""
     ending = Path(path).suffix.lower()
     if ending not in FORMATS:
         raise UsageError(
@@ -216,11 +227,7 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> None:
             f"cannot write a picture as {ending!r}; expected one of {list(FORMATS)}",
             where=os.fspath(path),
         )
-    with atomic_file(path) as file:
-        if ending == ".png":
-            file.write(png(figure))
-        else:
-            figure.savefig(file, format=ending[1:])
+    return ending
 
 
 def _figure(
