@@ -216,7 +216,9 @@ def test_a_corpus_without_recordings_is_refused(corpus: Path, monkeypatch: pytes
     from voxaffect import corpora
 
     monkeypatch.setattr(corpora, "stored_segments", lambda utterance: [{}])
-    with pytest.raises(UsageError, match="'folder-clips' holds features, not recordings that could be altered"):
+    with pytest.raises(
+        UsageError, match="'folder-clips' holds features, not recordings that could be altered"
+    ):
         robustness(corpus / "run", device="cpu", quiet=True)
 
 
