@@ -10,7 +10,16 @@ from scipy import optimize, special
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import log_loss
 
-from voxaffect.calibration import ece, fit_temperature, nll, reliability, softmax
+from voxaffect.calibration import (
+    abstention_threshold,
+    certainty_threshold,
+    ece,
+    fit_temperature,
+    most_confident,
+    nll,
+    reliability,
+    softmax,
+)
 
 
 def sample(temperature: float, n: int = 4000) -> tuple[np.ndarray, np.ndarray]:
@@ -112,3 +121,67 @@ def test_a_temperature_of_zero_and_bad_confidences_are_refused() -> None:
         ece([0.5], [True, False])
     with pytest.raises(ValueError, match="confidence must be from 0 to 1"):
         ece([1.5], [True])
+
+
+# --- members that are averaged
+
+
+def test_the_likelihood_of_several_members_is_that_of_their_mean() -> None:
+    rng = np.random.default_rng(1)
+    logits, truth = rng.normal(0, 2, (3, 20, 4)), rng.integers(0, 4, 20)
+    mean = special.softmax(logits / 1.7, axis=2).mean(axis=0)
+    items = np.tile(np.arange(20), 3)
+    found = nll(logits.reshape(-1, 4), np.tile(truth, 3), 1.7, items=items)
+    assert found == pytest.approx(log_loss(truth, mean, labels=range(4)))
+    alone = nll(logits[0], truth, 1.7, items=np.arange(20))
+    assert alone == pytest.approx(nll(logits[0], truth, 1.7))
+
+
+def test_a_temperature_is_fitted_to_the_mean_of_members_not_to_each_of_them() -> None:
+    """Members that each err in another way: their mean is right to be surer than any of them may be."""
+    rng = np.random.default_rng(2)
+    truth = rng.integers(0, 3, 600)
+    logits = 2.0 * np.eye(3)[truth][None] + rng.normal(0, 3, (5, 600, 3))
+    flat, many, items = logits.reshape(-1, 3), np.tile(truth, 5), np.tile(np.arange(600), 5)
+    each, together = fit_temperature(flat, many), fit_temperature(flat, many, items=items)
+    grid = np.geomspace(0.05, 20, 400)
+    oracle = grid[np.argmin([nll(flat, many, t, items=items) for t in grid])]
+    assert together == pytest.approx(oracle, rel=0.02)  # the grid's step is 1.5 %
+
+    def error(temperature: float) -> float:
+        mean = special.softmax(logits / temperature, axis=2).mean(axis=0)
+        return ece(mean.max(axis=1), mean.argmax(axis=1) == truth)
+
+    assert together < 0.7 * each
+    assert error(together) < 0.5 * error(each)
+
+
+# --- abstaining
+
+
+def test_the_most_confident_share_is_kept() -> None:
+    sure = np.random.default_rng(4).random(101)
+    kept = most_confident(sure, 0.8)
+    assert kept.sum() == 81
+    assert sure[kept].min() > sure[~kept].max()
+    assert most_confident(sure, 1.0).all()
+    assert most_confident([0.5, 0.5, 0.5, 0.5, 0.5], 0.6).tolist() == [True, True, True, False, False]
+    assert most_confident([], 0.5).tolist() == []
+
+
+def test_a_weak_model_does_not_call_everything_uncertain() -> None:
+    sure = np.linspace(0.1, 0.9, 100)
+    wrong_below = sure > 0.75  # a fifth is right
+    assert certainty_threshold(sure, wrong_below, 0.5) == pytest.approx(0.9)
+    assert abstention_threshold(sure, wrong_below, accuracy=0.5, coverage=0.8) == pytest.approx(sure[20])
+    good = sure > 0.12
+    for coverage in (0.5, 0.8):
+        found = abstention_threshold(sure, good, accuracy=0.5, coverage=coverage)
+        assert found == certainty_threshold(sure, good, 0.5) < sure[20]
+    assert abstention_threshold([], [], accuracy=0.5, coverage=0.8) == 0
+
+
+def test_a_coverage_of_nothing_is_refused() -> None:
+    for coverage in (0.0, 1.2):
+        with pytest.raises(ValueError, match=f"coverage must be above 0 and at most 1, got {coverage}"):
+            most_confident([0.5], coverage)

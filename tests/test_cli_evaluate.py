@@ -74,6 +74,31 @@ def test_the_picture_has_a_panel_for_each_run(folder: Path) -> None:
     assert (folder / "both.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_confidence_has_figures_of_its_own_and_a_picture(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call("--plot-confidence", folder / "c.svg", folder / "cnn", folder / "vit") == 0
+    out = capsys.readouterr().out
+    assert out.count("  UA gained at 80 %") == 2
+    assert "  surest, % of answers      100     90     80     70     60     50\n" in out
+    assert (folder / "c.svg").read_bytes().startswith(b"<?xml")
+    call("--json", folder / "cnn")
+    assert json.loads(capsys.readouterr().out)["certainty"]["ece"]["n_clusters"] == 3
+
+
+def test_without_probabilities_confidence_is_not_spoken_of(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "theirs.csv").write_text("id,truth,prediction\n1,ang,ang\n2,sad,ang\n3,sad,sad\n")
+    assert call(tmp_path / "theirs.csv") == 0
+    assert "confidence" not in capsys.readouterr().out
+    call("--json", tmp_path / "theirs.csv")
+    assert json.loads(capsys.readouterr().out)["certainty"] is None
+    with pytest.raises(UsageError, match="its predictions came without probabilities") as caught:
+        call("--plot-confidence", tmp_path / "c.png", tmp_path / "theirs.csv")
+    assert (caught.value.code, caught.value.where) == ("no_probabilities", str(tmp_path / "theirs.csv"))
+
+
 def test_runs_of_unlike_labels_share_no_picture(folder: Path) -> None:
     (folder / "vit" / "predictions.csv").write_text(CSV.replace("angry", "happy"))
     with pytest.raises(UsageError, match="one picture needs one set of labels"):

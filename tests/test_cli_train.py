@@ -77,7 +77,9 @@ def test_it_prints_the_evaluation_and_nothing_else(
     assert said.err == ""  # no progress bars where stderr is no terminal
     assert main(["evaluate", str(run)]) == ExitCode.OK
     evaluated = capsys.readouterr().out
-    assert said.out == evaluated.replace(f"{run}\n", "tiny\n", 1) + f"run folder: {run}\n"
+    printed, _, confidence = evaluated.partition("\n\n  confidence ")
+    assert "UA gained at 80 %" in confidence
+    assert said.out == printed.replace(f"{run}\n", "tiny\n", 1) + f"\nrun folder: {run}\n"
     assert said.out.startswith(
         "tiny\n  12 utterances of folder-clips; 6 speakers, 2 classes, 2 folds, 1 seed\n"
     )
@@ -89,6 +91,7 @@ def test_the_figures_on_file_are_those_of_evaluate(
     assert main(["evaluate", "--json", str(finished)]) == ExitCode.OK
     evaluated = json.loads(capsys.readouterr().out)
     assert evaluated.pop("run") == str(finished)
+    assert evaluated.pop("certainty")["schema"] == "voxaffect.certainty/1"
     assert json.loads((finished / "metrics.json").read_text())["evaluation"] == evaluated
 
 

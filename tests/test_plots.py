@@ -113,6 +113,8 @@ def test_what_cannot_be_drawn_is_refused(tmp_path: Path) -> None:
         plots.training_figure([{"fold": "f", "epoch": 1, "train_loss": 1.0}])
     with pytest.raises(ValueError, match="no predictions to draw"):
         plots.reliability_figure([], 0.0)
+    with pytest.raises(ValueError, match="no predictions to draw"):
+        plots.certainty_figure({})
     with pytest.raises(UsageError, match=r"cannot write a picture as '.bmp'; expected one of"):
         plots.save(plots.confusion_figure([("", np.eye(2))], ["a", "b"]), tmp_path / "a.bmp")
     for name in ("a.png", "a.svg"):

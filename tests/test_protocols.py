@@ -164,7 +164,8 @@ def test_unknown_kinds_of_folds_are_answered_with_the_known() -> None:
         protocols.make("ten-fold", a_table(EMODB))
     assert caught.value.message == (
         "unknown folds 'ten-fold'; expected one of ['leave-one-speaker-out', 'speaker-groups', "
-        "'leave-one-session-out', '8:1:1-by-speaker', '8:1:1-by-session', 'all-speakers', 'random', "
+        "'leave-one-session-out', 'leave-one-corpus-out', '8:1:1-by-speaker', '8:1:1-by-session', 'all-speakers', "
+        "'random', "
         "'ravdess-emobox', 'iemocap-emobox'], 'members' or the path of a .csv"
     )
 
@@ -175,3 +176,27 @@ def test_the_real_ravdess_has_all_speakers_of_the_published_folds(shared_corpora
         assert isinstance(fold, Fold)
         assert tuple(map(len, fold.rows(table))) == (18 * 60, 2 * 60, 4 * 60)
         assert fold.unused(table) == ()
+
+
+# --- corpora
+
+
+def test_one_corpus_tests_at_a_time_and_none_of_its_speakers_trains() -> None:
+    table = a_table([*EMODB, *RAVDESS])
+    folds = protocols.make("leave-one-corpus-out", table, n_dev=3, seed=2)
+    assert [fold.name for fold in folds] == ["emodb", "ravdess"]
+    for fold in folds:
+        assert {s.split("/")[0] for s in fold.test} == {fold.name}
+        assert fold.name not in {s.split("/")[0] for s in (*fold.train, *fold.dev)}
+        assert len(fold.dev) == 3
+        assert set(fold.speakers) == set(table.speakers)
+    assert folds == protocols.make("leave-one-corpus-out", a_table([*RAVDESS, *EMODB]), n_dev=3, seed=2)
+
+
+def test_a_single_corpus_cannot_be_left_out() -> None:
+    with pytest.raises(UsageError) as caught:
+        protocols.make("leave-one-corpus-out", a_table(EMODB))
+    assert str(caught.value) == (
+        "one_corpus: leave-one-corpus-out needs two corpora or more, the table has ['emodb']; "
+        "name more in data.corpora, or use leave-one-speaker-out"
+    )

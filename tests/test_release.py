@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 import training_corpus
 from voxaffect.cli import main
 from voxaffect.errors import ArtefactError, ExitCode, UsageError
+from voxaffect.predictions import Predictions
 from voxaffect.recipe import read_recipe
 
 torch = pytest.importorskip("torch", reason="needs the extra `train`")
@@ -93,28 +95,77 @@ def test_calibration_is_that_of_the_evidences_dev_speakers(corpus: Path, release
     assert len(tables) == 2
     log_probs = np.log(np.maximum(np.concatenate([t.probs for t in tables]), 1e-12))
     truth = np.concatenate([t.truth for t in tables])
+    ids = [i for t in tables for i in t.ids]
     grid = np.geomspace(MIN_TEMPERATURE, MAX_TEMPERATURE, 500)
-    best = grid[np.argmin([nll(log_probs, truth, t) for t in grid])]
+    best = grid[np.argmin([nll(log_probs, truth, t, items=ids) for t in grid])]
     assert model.temperature == pytest.approx(best, rel=0.02)  # the grid's step is 1.2 %
-    scaled = np.exp(log_probs / model.temperature)
-    scaled /= scaled.sum(axis=1, keepdims=True)
-    sure, right = scaled.max(axis=1), scaled.argmax(axis=1) == truth
-    low = [c for c in sure if right[sure <= c].mean() <= 0.5]
-    assert model.uncertain_below == pytest.approx(max(low, default=0.0), abs=1e-4)
+    said = model.metadata["calibration"]
+    assert said["dev_utterances"] == len(set(ids))
+    assert said["answers_each"] == pytest.approx(len(ids) / len(set(ids)), abs=0.01)
+    assert 0.8 <= said["certain"] <= 1
+    assert f"fitted on {said['dev_utterances']} dev utterances" in model.card
+
+
+def answers(seed: int, truth: np.ndarray, rng: np.random.Generator) -> Predictions:
+    """What one member said of 200 dev utterances: far too sure of itself, wrong where others are not."""
+    logits = 3.0 * np.eye(3)[truth] + 6.0 * rng.standard_normal((len(truth), 3))
+    probs = np.exp(logits - logits.max(axis=1, keepdims=True))
+    n = len(truth)
+    return Predictions(
+        ids=tuple(f"c/{i}" for i in range(n)),
+        speakers=("c/1",) * n,
+        folds=("f1",) * n,
+        labels=("angry", "happy", "sad"),
+        truth=truth,
+        probs=probs / probs.sum(axis=1, keepdims=True),
+        seeds=(seed,) * n,
+    )
+
+
+def test_a_vote_is_calibrated_as_the_vote_that_it_is() -> None:
+    from voxaffect.calibration import ece, softmax
+    from voxaffect.release import calibrated
+    from voxaffect.voting import elect
+
+    rng = np.random.default_rng(0)
+    truth, unseen = rng.integers(0, 3, 400), rng.integers(0, 3, 400)
+    dev = [answers(seed, truth, rng) for seed in range(5)]
+    test = np.stack([np.log(np.maximum(answers(s, unseen, rng).probs, 1e-12)) for s in range(5)])
+
+    def error(temperature: float) -> float:
+        vote = elect(test.argmax(axis=2), softmax(test, temperature))
+        sure = vote.probs[np.arange(400), vote.winners]
+        return ece(sure, vote.winners == unseen)
+
+    five, one = calibrated(dev, n_members=5), calibrated(dev, n_members=1)
+    assert (five.dev_utterances, five.answers_each, one.answers_each) == (400, 5.0, 1.0)
+    assert one.dev_utterances == 2000  # each answer by itself
+    assert five.temperature < one.temperature
+    assert error(five.temperature) < 0.5 * error(one.temperature)
+    assert calibrated(dev, n_members=2).answers_each == 2  # no more than will vote
+
+
+def test_no_more_than_a_fifth_of_the_answers_is_called_uncertain() -> None:
+    from voxaffect.release import LEAST_COVERAGE, calibrated
+
+    rng = np.random.default_rng(1)
+    guess = answers(1, rng.integers(0, 3, 300), rng)
+    lost = replace(guess, truth=rng.integers(0, 3, 300))  # a third is right, whatever the confidence
+    found = calibrated([lost], n_members=1)
+    assert found.certain == pytest.approx(LEAST_COVERAGE, abs=0.01)
+    assert 1 / 3 < found.uncertain_below < 1
 
 
 def test_without_evidence_the_runs_own_dev_speakers_calibrate_it(corpus: Path, tmp_path: Path) -> None:
-    from voxaffect.calibration import fit_temperature
     from voxaffect.modelfile import read_model
-    from voxaffect.release import dev_predictions, release
+    from voxaffect.release import calibrated, dev_predictions, release
 
     release(corpus / "final", tmp_path / "alone.onnx")
     model = read_model(tmp_path / "alone.onnx")
     dev = dev_predictions(corpus / "final")
     assert [len(p) for p in dev] == [8, 8]
-    logits = np.log(np.maximum(np.concatenate([p.probs for p in dev]), 1e-12))
-    truth = np.concatenate([p.truth for p in dev])
-    assert model.temperature == pytest.approx(fit_temperature(logits, truth), abs=1e-4)
+    found = calibrated(dev, n_members=2)
+    assert (model.temperature, model.uncertain_below) == (found.temperature, found.uncertain_below)
     assert "Nothing: this file was released without a run on held-out speakers." in model.card
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from voxaffect.voting import elect, vote
+from voxaffect.voting import Answer, elect, vote
 
 LABELS = ("angry", "happy", "sad")
 
@@ -94,3 +94,14 @@ def test_wrong_elections_are_refused() -> None:
     for wrong in ([1, -1], [0, 0], [1, 1, 1]):
         with pytest.raises(ValueError, match="weights must be"):
             elect([[0], [1]], probs, rule="mean", weights=wrong)
+
+
+def test_an_answer_without_a_majority_is_contested() -> None:
+    def answer(*choices: int) -> Answer:
+        return vote(np.eye(4)[list(choices)], ("a", "b", "c", "d"))
+
+    assert not answer(0, 0, 0, 0, 1, 2, 3).contested
+    assert answer(0, 0, 0, 1, 1, 2, 3).contested
+    assert answer(0, 0, 1, 1).contested and answer(0, 0, 1, 1).tied
+    assert answer(0, 0, 1, 2).contested and not answer(0, 0, 1, 2).tied
+    assert not answer(0).contested

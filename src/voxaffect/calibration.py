@@ -1,6 +1,7 @@
-"""Calibration: a temperature fitted on dev data, and how far probabilities are from what they say.
+"""Calibration: a temperature fitted on dev data, how far probabilities are from what they say, what abstaining buys.
 
-Source: Guo et al., "On Calibration of Modern Neural Networks", ICML 2017 (ECE: eq. 3, temperature: eq. 9).
+Sources: Guo et al., "On Calibration of Modern Neural Networks", ICML 2017 (ECE: eq. 3, temperature: eq. 9); El-Yaniv,
+Wiener, "On the foundations of noise-free selective classification", JMLR 2010 (risk and coverage).
 """
 
 from __future__ import annotations
@@ -43,38 +44,68 @@ def softmax(logits: npt.ArrayLike, temperature: float = 1.0) -> Floats:
     )
 
 
-def nll(logits: npt.ArrayLike, truth: npt.ArrayLike, temperature: float = 1.0) -> float:
+def nll(
+    logits: npt.ArrayLike,
+    truth: npt.ArrayLike,
+    temperature: float = 1.0,
+    *,
+    items: npt.ArrayLike | None = None,
+) -> float:
     """The mean negative log-likelihood of `truth` (N,) under softmax(logits / T), in nats.
+
+    `items` (N,) says which rows are answers of several members about one item: their probabilities are averaged, and
+    each item counts once.
 
     >>> round(nll([[0.0, 0.0]], [1]), 4)
     0.6931
+    >>> round(nll([[9.0, 0.0], [0.0, 9.0]], [1, 1], items=[0, 0]), 4)
+    0.6931
     """
     z, t = _checked(logits, truth)
-    return float(-_log_softmax(z / temperature)[np.arange(len(t)), t].mean())
+    of_truth = _log_softmax(z / temperature)[np.arange(len(t)), t]
+    if items is None:
+        return float(-of_truth.mean())
+    place = np.unique(np.asarray(items), return_inverse=True)[1]
+    mean = np.bincount(place, np.exp(of_truth)) / np.bincount(place)
+    return float(-np.log(np.maximum(mean, np.finfo(np.float64).tiny)).mean())
 
 
-def fit_temperature(logits: npt.ArrayLike, truth: npt.ArrayLike) -> float:
-    """The temperature T that minimises `nll(logits, truth, T)`, between 0.05 and 20.
+def fit_temperature(
+    logits: npt.ArrayLike, truth: npt.ArrayLike, *, items: npt.ArrayLike | None = None
+) -> float:
+    """The temperature T that minimises `nll(logits, truth, T, items=items)`, between 0.05 and 20.
 
-    `logits` is (N, K); log-probabilities do as well. Fit it on dev data, never on test data. The loss is
-    convex in 1/T, so it has one minimum over log T, which golden-section search finds (to 1e-6 in log T).
+    `logits` is (N, K); log-probabilities do as well. Fit it on dev data, never on test data. The mean of members
+    is less sure than each of them: a temperature that is right for one makes their mean too unsure, so members that
+    are going to be averaged are given with their `items`.
+
+    Without `items` the loss is convex in 1/T and has one minimum over log T, which golden-section search finds (to
+    1e-6 in log T). With them it need not be: the search starts around the best of 60 temperatures.
 
     Raises ValueError if shapes do not fit, a logit is not finite, or N is 0.
     """
     z, t = _checked(logits, truth)
     low, high = math.log(MIN_TEMPERATURE), math.log(MAX_TEMPERATURE)
+
+    def loss(log_temperature: float) -> float:
+        return nll(z, t, math.exp(log_temperature), items=items)
+
+    if items is not None:
+        grid = np.linspace(low, high, 60)
+        best = int(np.argmin([loss(x) for x in grid]))
+        low, high = float(grid[max(best - 1, 0)]), float(grid[min(best + 1, 59)])
     shrink = (math.sqrt(5) - 1) / 2
     a, b = high - shrink * (high - low), low + shrink * (high - low)
-    loss_a, loss_b = nll(z, t, math.exp(a)), nll(z, t, math.exp(b))
+    loss_a, loss_b = loss(a), loss(b)
     while high - low > 1e-6:
         if loss_a <= loss_b:
             high, b, loss_b = b, a, loss_a
             a = high - shrink * (high - low)
-            loss_a = nll(z, t, math.exp(a))
+            loss_a = loss(a)
         else:
             low, a, loss_a = a, b, loss_b
             b = low + shrink * (high - low)
-            loss_b = nll(z, t, math.exp(b))
+            loss_b = loss(b)
     return math.exp((low + high) / 2)
 
 
@@ -135,6 +166,38 @@ def certainty_threshold(confidence: npt.ArrayLike, correct: npt.ArrayLike, accur
     share = np.cumsum(right[order]) / np.arange(1, len(order) + 1)
     low = np.flatnonzero(share <= accuracy)
     return float(sure[order[low[-1]]]) if len(low) else 0.0
+
+
+def most_confident(confidence: npt.ArrayLike, coverage: float) -> npt.NDArray[np.bool_]:
+    """Which of the answers (N,) are the most confident `coverage` of them, rounded up; of equals the first.
+
+    Raises ValueError for a coverage that is not above 0 and at most 1.
+
+    >>> most_confident([0.9, 0.3, 0.5, 0.8], 0.5).tolist()
+    [True, False, False, True]
+    """
+    if not 0 < coverage <= 1:
+        raise ValueError(f"coverage must be above 0 and at most 1, got {coverage}")
+    sure = np.asarray(confidence, dtype=np.float64)
+    kept = np.zeros(len(sure), dtype=bool)
+    kept[np.argsort(-sure, kind="stable")[: math.ceil(coverage * len(sure) - 1e-9)]] = True
+    return kept
+
+
+def abstention_threshold(
+    confidence: npt.ArrayLike, correct: npt.ArrayLike, *, accuracy: float, coverage: float
+) -> float:
+    """The confidence below which an answer had better not be relied on.
+
+    It is `certainty_threshold(confidence, correct, accuracy)`, but never so high that less than `coverage` of the
+    answers reach it: a weak model would call itself uncertain throughout, its good answers with the bad.
+
+    >>> abstention_threshold([0.3, 0.4, 0.5, 0.9], [False, False, False, True], accuracy=0.5, coverage=0.75)
+    0.4
+    """
+    sure = np.asarray(confidence, dtype=np.float64)
+    low = certainty_threshold(sure, correct, accuracy)
+    return min(low, float(sure[most_confident(sure, coverage)].min())) if sure.size else low
 
 
 def _checked(logits: npt.ArrayLike, truth: npt.ArrayLike) -> tuple[Floats, npt.NDArray[np.int64]]:

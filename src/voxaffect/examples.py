@@ -88,6 +88,10 @@ class ExampleStore:
                 altered = altered_copy(waveform, self.augmentation, rng)
                 self._trained[index].append(self._training_items(altered))
 
+    def hear(self, index: int, waveform: np.ndarray) -> None:
+        """Take `waveform` (N,), not the recording, for what is judged of utterance `index`."""
+        self._judged[index] = self._segments(waveform)
+
     def narrowed(self, inputs: tuple[str, ...], frozen: tuple[Cacheable, ...]) -> ExampleStore:
         """The same examples for a model that reads fewer `inputs`, or states of fewer `frozen` encoders.
 

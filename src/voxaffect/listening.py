@@ -45,7 +45,8 @@ class Listener:
     """Takes the blocks of one recording and keeps what is heard in it; memory does not grow with silence.
 
     `window` and `hop` are in seconds, `offset` is where in the file the first sample stands, `flags` go to
-    every segment. A segment whose score is below `uncertain_below`, or whose vote is tied, is uncertain.
+    every segment. A segment whose score is below `uncertain_below`, or on which no more than half of the members
+    agree, is uncertain.
     """
 
     def __init__(
@@ -172,7 +173,7 @@ class Listener:
             probs=answer.probs,
             votes=answer.votes,
             agreement=answer.agreement,
-            uncertain=answer.tied or answer.score < self._uncertain_below,
+            uncertain=answer.contested or answer.score < self._uncertain_below,
             flags=(*window.flags, "tie") if answer.tied else window.flags,
         )
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from voxaffect.calibration import fit_temperature
 from voxaffect.errors import UsageError
 from voxaffect.examples import ExampleStore
 from voxaffect.files import write_json, write_text
@@ -74,6 +75,8 @@ def train_part(
         log_probs = log_probabilities(model, store, test_rows, device)
         write_csv(_predictions(store, test_rows, log_probs, part), place / "predictions.csv")
     _write_history(place, part, history)
+    if dev_rows:
+        report["temperature"] = round(fit_temperature(dev_log_probs, store.targets[list(dev_rows)]), 4)
     report |= {"seconds": round(time.monotonic() - started, 1), "train_utterances": len(heard)}
     write_json(place / "done.json", report)
     progress(epochs_of(recipe) - len(history), part.name)  # an early stop counts as done

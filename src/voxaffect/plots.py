@@ -168,6 +168,38 @@ def reliability_figure(bins: Sequence[ReliabilityBin], ece: float) -> Figure:
     return figure
 
 
+def certainty_figure(
+    curves: Mapping[str, tuple[Sequence[ReliabilityBin], float, Sequence[tuple[float, float]]]],
+) -> Figure:
+    """How often each confidence is right, and beside it the UA of the surest answers against their share.
+
+    Each curve has its bins, its calibration error and points (coverage, UA). Raises ValueError if there is none.
+    """
+    if not curves:
+        raise ValueError("there are no predictions to draw")
+    figure = _figure(8.6, 4.4 + 0.22 * len(curves))
+    left, right = figure.subplots(1, 2)
+    left.plot([0, 1], [0, 1], color=INK, linewidth=1, linestyle="--")
+    for k, (name, (bins, ece, points)) in enumerate(curves.items()):
+        colour = (MARK, DEV, TRAIN, INK)[k % 4]
+        style = "-" if k < 4 else ":"
+        label = f"{name}: ECE {100 * ece:.1f} %"
+        sizes = [4 + 60 * b.n / sum(b.n for b in bins) for b in bins]
+        sure, hits = [b.confidence for b in bins], [b.accuracy for b in bins]
+        left.plot(sure, hits, style, color=colour, linewidth=1, label=label)
+        left.scatter(sure, hits, s=sizes, color=colour)
+        known = [(x, y) for x, y in points if math.isfinite(y)]
+        right.plot(
+            [100 * x for x, _ in known], [100 * y for _, y in known], style, color=colour, linewidth=1.3
+        )
+    left.set(xlim=(0, 1), ylim=(-0.02, 1.02), xlabel="confidence (dots: by number)", ylabel="share right")
+    right.set(xlim=(100, 20), xlabel="surest answers, % of all", ylabel="UA of these, %")
+    for axis in (left, right):
+        axis.spines[["top", "right"]].set_visible(False)
+    figure.legend(loc="outside upper center", ncols=1, frameon=False, fontsize=9)
+    return figure
+
+
 def price_figure(prices: Mapping[str, Mapping[str, tuple[float, float, float]]], title: str = "") -> Figure:
     """A bar for each price and measure: value and interval (low, high) as fractions of 1, drawn as points.
 
@@ -200,7 +232,8 @@ def price_figure(prices: Mapping[str, Mapping[str, tuple[float, float, float]]],
     axis.set_title(textwrap.fill(title, 70), fontsize=10)
     axis.spines[["top", "right", "left"]].set_visible(False)
     axis.tick_params(left=False)
-    axis.legend(frameon=False, fontsize=9)
+    if len(measures) > 1:
+        axis.legend(frameon=False, fontsize=9)
     return figure
 
 
@@ -216,6 +249,16 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> None:
 
     Raises UsageError `plot_format` for another ending, ResourceError `disk_full` or `cannot_write`.
     """
+    ending = check_format(path)
+    with atomic_file(path) as file:
+        if ending == ".png":
+            file.write(png(figure))
+        else:
+            figure.savefig(file, format=ending[1:])
+
+
+def check_format(path: str | os.PathLike[str]) -> str:
+    """The ending of a picture's name, in lower case; UsageError `plot_format` for one that is no picture's."""
     ending = Path(path).suffix.lower()
     if ending not in FORMATS:
         raise UsageError(
@@ -223,11 +266,7 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> None:
             f"cannot write a picture as {ending!r}; expected one of {list(FORMATS)}",
             where=os.fspath(path),
         )
-    with atomic_file(path) as file:
-        if ending == ".png":
-            file.write(png(figure))
-        else:
-            figure.savefig(file, format=ending[1:])
+    return ending
 
 
 def _figure(

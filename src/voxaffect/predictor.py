@@ -265,7 +265,9 @@ def _result(
         votes=answer.votes if answer else {},
         agreement=answer.agreement if answer and labelled else None,
         uncertain=answer is not None
-        and (answer.tied or answer.score < (recogniser.model.uncertain_below if limit is None else limit)),
+        and (
+            answer.contested or answer.score < (recogniser.model.uncertain_below if limit is None else limit)
+        ),
         summary=listener.summary(),
         segments=tuple(listener.segments),
         warnings=tuple(notices),

@@ -17,8 +17,9 @@ class ProtocolOptions:
     """Which speakers train, select and test. Folds are speaker-disjoint by construction.
 
     `folds`: `leave-one-speaker-out`, `speaker-groups` (`groups` of them), `leave-one-session-out`,
-    `8:1:1-by-speaker`, `8:1:1-by-session`, `all-speakers` (no test speakers: the final model), a published set of
-    folds such as `ravdess-emobox`, `members`, or the path of a CSV with the columns speaker,fold or id,fold,split.
+    `leave-one-corpus-out` (a corpus tests whole, speakers of the others train and select), `8:1:1-by-speaker`,
+    `8:1:1-by-session`, `all-speakers` (no test speakers: the final model), a published set of folds such as
+    `ravdess-emobox`, `members`, or the path of a CSV with the columns speaker,fold or id,fold,split.
     `dev_speakers` are drawn anew for each seed from those that do not test, except where the folds name them.
     `seeds`: the whole protocol runs once for each.
 

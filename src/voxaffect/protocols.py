@@ -1,4 +1,4 @@
-"""The folds that a recipe names: by speaker, by session, as others publish them, or from a CSV.
+"""The folds that a recipe names: by speaker, session or corpus, as others publish them, or from a CSV.
 
 `make` finds them by name. In corpora of sessions of two, such as IEMOCAP, the two talk to each other: who tests
 is heard in the partner's dialogues. `8:1:1-by-speaker` and `8:1:1-by-session` therefore train on neither; the
@@ -32,6 +32,7 @@ KINDS = (
     "leave-one-speaker-out",
     "speaker-groups",
     "leave-one-session-out",
+    "leave-one-corpus-out",
     "8:1:1-by-speaker",
     "8:1:1-by-session",
     "all-speakers",
@@ -63,6 +64,8 @@ def make(
             return speaker_groups(table.speakers, groups, n_dev=n_dev, seed=seed, genders=genders)
         case "leave-one-session-out":
             return leave_one_session_out(table, n_dev=n_dev, seed=seed)
+        case "leave-one-corpus-out":
+            return leave_one_corpus_out(table, n_dev=n_dev, seed=seed)
         case "8:1:1-by-speaker":
             return partner_selects(table)
         case "8:1:1-by-session":
@@ -86,6 +89,25 @@ def make(
 def leave_one_session_out(table: UtteranceTable, *, n_dev: int = 1, seed: int = 0) -> tuple[Fold, ...]:
     """One fold for each recording session; its speakers test. Raises as `sessions`."""
     return folds_of_groups(sessions(table), table.speakers, n_dev, seed, genders_of(table))
+
+
+def leave_one_corpus_out(table: UtteranceTable, *, n_dev: int = 1, seed: int = 0) -> tuple[Fold, ...]:
+    """One fold for each corpus, which tests whole; speakers of the others train and select.
+
+    Raises:
+        UsageError: `one_corpus` if nothing else is there to train on, `too_few_speakers`.
+    """
+    members: dict[str, set[str]] = defaultdict(set)
+    for utterance in table:
+        members[utterance.corpus].add(utterance.speaker)
+    if len(members) < 2:
+        raise UsageError(
+            "one_corpus",
+            f"leave-one-corpus-out needs two corpora or more, the table has {sorted(members)}",
+            hint="name more in data.corpora, or use leave-one-speaker-out",
+        )
+    groups = {corpus: tuple(sorted(members[corpus])) for corpus in sorted(members)}
+    return folds_of_groups(groups, table.speakers, n_dev, seed, genders_of(table))
 
 
 def partner_selects(table: UtteranceTable) -> tuple[Fold, ...]:

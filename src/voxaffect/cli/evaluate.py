@@ -13,6 +13,7 @@ from voxaffect.errors import CorpusError, UsageError
 
 if TYPE_CHECKING:
     from voxaffect.baselines import Baselines
+    from voxaffect.certainty import Certainty
     from voxaffect.evaluation import Evaluation
     from voxaffect.predictions import Predictions
 
@@ -40,6 +41,11 @@ def add_evaluation_arguments(parser: argparse.ArgumentParser) -> None:
         help="write the confusion matrices side by side: .png, .pdf or .svg (default: no picture)",
     )
     parser.add_argument(
+        "--plot-confidence",
+        metavar="FILE",
+        help="draw how often each confidence is right, and the UA of the surest answers (default: no picture)",
+    )
+    parser.add_argument(
         "--bootstrap", type=int, default=2000, metavar="N", help="draws behind an interval (default: 2000)"
     )
     parser.add_argument("--seed", type=int, default=0, help="seed of these draws (default: 0)")
@@ -47,12 +53,13 @@ def add_evaluation_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the evaluation of each run; 0, or the error of the first run that cannot be evaluated."""
+    from voxaffect.certainty import certainty, read_temperatures
     from voxaffect.errors import VoxaffectError
     from voxaffect.evaluation import evaluate
     from voxaffect.predictions import names_of, predictions_file, read_csv
 
     check_bootstrap(args.bootstrap)
-    evaluations = {}
+    evaluations, certainties = {}, {}
     for name in args.runs:
         path = predictions_file(name)
         try:
@@ -62,18 +69,31 @@ def run(args: argparse.Namespace) -> int:
             evaluations[name] = evaluate(
                 predictions, groups=groups, baselines=guesses, n_bootstrap=args.bootstrap, seed=args.seed
             )
+            certainties[name] = certainty(
+                predictions,
+                temperatures=read_temperatures(path.parent),
+                n_bootstrap=args.bootstrap,
+                seed=args.seed,
+            )
         except VoxaffectError as error:
             error.where = error.where or str(name)
             raise
     if args.plot:
         check_labels(evaluations.values())
+    if args.plot_confidence:
+        _check_certainties(certainties)
     for i, (name, evaluation) in enumerate(evaluations.items()):
+        sure = certainties[name]
         if args.json:
-            print(json.dumps({"run": name, **evaluation.to_dict()}, ensure_ascii=False))
+            more = {"certainty": sure.to_dict() if sure else None}
+            print(json.dumps({"run": name, **evaluation.to_dict(), **more}, ensure_ascii=False))
         else:
-            print(("\n" if i else "") + evaluation.render(name))
+            print(("\n" if i else "") + evaluation.render(name) + (f"\n\n{sure.render()}" if sure else ""))
+    names = names_of(list(evaluations)) if args.plot or args.plot_confidence else []
     if args.plot:
-        plot(dict(zip(names_of(list(evaluations)), evaluations.values(), strict=True)), args.plot)
+        plot(dict(zip(names, evaluations.values(), strict=True)), args.plot)
+    if args.plot_confidence:
+        _plot_confidence(dict(zip(names, certainties.values(), strict=True)), args.plot_confidence)
     return 0
 
 
@@ -100,6 +120,27 @@ def plot(evaluations: Mapping[str, Evaluation], path: str) -> None:
     labels = check_labels(evaluations.values())
     panels = [(e.titled(name), e.confusion) for name, e in evaluations.items()]
     plots.save(plots.confusion_figure(panels, labels), path)
+
+
+def _check_certainties(certainties: Mapping[str, Certainty | None]) -> None:
+    without = [name for name, sure in certainties.items() if sure is None]
+    if without:
+        raise UsageError("no_probabilities", "its predictions came without probabilities", where=without[0])
+
+
+def _plot_confidence(certainties: Mapping[str, Certainty | None], path: str) -> None:
+    from voxaffect import plots
+
+    curves = {
+        f"{name} OPTIMISTIC ({sure.optimistic})" if sure.optimistic else name: (
+            sure.reliability,
+            sure.ece.value,
+            [(point.coverage, point.ua) for point in sure.curve],
+        )
+        for name, sure in certainties.items()
+        if sure is not None
+    }
+    plots.save(plots.certainty_figure(curves), path)
 
 
 def _groups(path: Path, column: str | None, ids: tuple[str, ...]) -> dict[str, str] | None:
