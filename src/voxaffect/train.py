@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from voxaffect import corpora, metadata, protocols
 from voxaffect.baselines import baselines, write_baselines
-from voxaffect.cache import ArrayCache
+from voxaffect.cache import LIMIT_VARIABLE, ArrayCache, cache_limit
 from voxaffect.errors import CorpusError, UsageError, missing_extra
 from voxaffect.evaluation import Evaluation, evaluate
 from voxaffect.files import write_json, write_text
@@ -118,14 +118,17 @@ def train_runs(runs: Sequence[Run], table: UtteranceTable, machine: Machine, tit
     silent = _silent(machine.quiet)
     for group in together(needs):
         members = [unfinished[i] for i in group]
+        cache = ArrayCache(machine.cache_folder, cache_limit())
         stores = prepare(
             [run.recipe for run in members],
             [needs[i] for i in group],
             table + read_unlabelled(members[0].recipe),
             encoders,
-            ArrayCache(machine.cache_folder),
+            cache,
             lambda rows: _progress(rows, silent),
         )
+        if not machine.quiet:
+            _report(cache)
         tasks = [
             (run, store, part) for run, store in zip(members, stores, strict=True) for part in run.unfinished
         ]
@@ -262,10 +265,12 @@ def check_machine(machine: Machine) -> str:
     """The device itself; this process is made fit for forking where there are several jobs.
 
     Raises:
-        UsageError: `no_gpu`, or `bad_value` for another device, for no jobs, and for several on a GPU.
+        UsageError: `no_gpu`, or `bad_value` for another device, for no jobs, for several on a GPU, and for a limit of
+            the cache that is none.
     """
     import torch
 
+    cache_limit()
     if machine.jobs < 1:
         raise UsageError("bad_value", f"jobs is {machine.jobs}; expected at least 1")
     device = _device(machine.device)
@@ -296,6 +301,19 @@ def check_training_packages() -> None:
     for package in ("torch", "transformers", "matplotlib"):
         if find_spec(package) is None:
             raise missing_extra(package, "train")
+
+
+def _report(cache: ArrayCache) -> None:
+    """A line on stderr for what a cache lost, of each kind."""
+    said = []
+    if cache.damaged:
+        said.append(f"damaged entries, computed anew: {cache.damaged}")
+    if cache.removed:
+        said.append(
+            f"entries used longest ago, removed for want of room: {cache.removed}; {LIMIT_VARIABLE} sets its GB"
+        )
+    for what in said:
+        print(f"voxaffect: warning: cache at {cache.folder}: {what}", file=sys.stderr)  # noqa: T201
 
 
 def _progress(positions: Sequence[int], silent: bool | None) -> Iterator[int]:
