@@ -212,7 +212,7 @@ def test_a_model_that_is_not_here(predict: Predict) -> None:
     assert (code, out) == (ExitCode.ARTEFACT, "")
     assert line(err) == (
         f"voxaffect: error: model_missing: no model 'big': looked in big, {modelfile.BUNDLED}; "
-        "on a connected machine: voxaffect models download big -o DIR"
+        "what is here is said by: voxaffect models list; VOXAFFECT_MODELS may name more folders"
     )
 
 
