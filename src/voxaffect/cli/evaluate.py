@@ -47,14 +47,20 @@ def add_evaluation_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the evaluation of each run; 0, or the error of the first run that cannot be evaluated."""
-    from voxaffect.errors import VoxaffectError
-    from voxaffect.evaluation import evaluate
-    from voxaffect.predictions import names_of, predictions_file, read_csv
+    from voxaffect.predictions import predictions_file
 
     check_bootstrap(args.bootstrap)
+    return evaluate_files({name: predictions_file(name) for name in args.runs}, args)
+
+
+def evaluate_files(files: Mapping[str, Path], args: argparse.Namespace) -> int:
+    """Print the evaluation of each predictions CSV under its name."""
+    from voxaffect.errors import VoxaffectError
+    from voxaffect.evaluation import evaluate
+    from voxaffect.predictions import names_of, read_csv
+
     evaluations = {}
-    for name in args.runs:
-        path = predictions_file(name)
+    for name, path in files.items():
         try:
             predictions = read_csv(path)
             groups = _groups(path, args.groups, predictions.ids)
