@@ -34,6 +34,11 @@ def add_evaluation_arguments(parser: argparse.ArgumentParser) -> None:
         help="figures per value of a column of the predictions CSV or the run's utterances.csv, e.g. gender, or per "
         "corpus (default: none)",
     )
+    add_figure_arguments(parser)
+
+
+def add_figure_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of every command that evaluates: a picture, and the draws behind its intervals."""
     parser.add_argument(
         "--plot",
         metavar="FILE",
