@@ -95,21 +95,24 @@ def train(
     if recipe.is_study:
         raise ValueError(f"the recipe {recipe.name!r} is a study; train_study trains it")
     check_training_packages()
-    table = read_table(recipe, quiet=quiet)
+    table, unlabelled = read_tables(recipe, quiet=quiet)
     one = Run(recipe, RunFolder(run), plan(recipe, table))
     machine = Machine(device, jobs, cache_folder, quiet)
     check_machine(machine)
     one.folder.start(recipe, resume=resume)
     with one.folder.lock():
         one.start(resume=True)
-        train_runs([one], table, machine, recipe.name)
+        train_runs([one], table, unlabelled, machine, recipe.name)
         return collect(one, metadata.of_table(table))
 
 
-def train_runs(runs: Sequence[Run], table: UtteranceTable, machine: Machine, title: str) -> None:
+def train_runs(
+    runs: Sequence[Run], table: UtteranceTable, unlabelled: UtteranceTable, machine: Machine, title: str
+) -> None:
     """Train all unfinished parts of `runs`, whose folders are started; what they share is prepared once.
 
-    Runs that one store of examples serves are trained together, `machine.jobs` parts side by side.
+    Recipes that want it also hear the `unlabelled` utterances, of which a teacher may speak. Runs that one store of
+    examples serves are trained together, `machine.jobs` parts side by side.
     """
     encoders = Encoders()
     unfinished = [run for run in runs if run.unfinished]
@@ -122,7 +125,7 @@ def train_runs(runs: Sequence[Run], table: UtteranceTable, machine: Machine, tit
         stores = prepare(
             [run.recipe for run in members],
             [needs[i] for i in group],
-            table + read_unlabelled(members[0].recipe),
+            table + unlabelled if members[0].recipe.distillation.unlabelled else table,
             encoders,
             cache,
             lambda rows: _progress(rows, silent),
@@ -147,7 +150,12 @@ def train_runs(runs: Sequence[Run], table: UtteranceTable, machine: Machine, tit
 
 
 def read_table(recipe: Recipe, *, quiet: bool = False) -> UtteranceTable:
-    """The recipe's utterances: corpora read, filtered, labels mapped, those outside the label set left out.
+    """The first of `read_tables`."""
+    return read_tables(recipe, quiet=quiet)[0]
+
+
+def read_tables(recipe: Recipe, *, quiet: bool = False) -> tuple[UtteranceTable, UtteranceTable]:
+    """The recipe's utterances, corpora read, filtered and labels mapped: those of its label set, and the others.
 
     A corpus that does not hold just what its official release holds gets a line on stderr, unless `quiet`.
 
@@ -155,18 +163,12 @@ def read_table(recipe: Recipe, *, quiet: bool = False) -> UtteranceTable:
         UsageError: `unknown_corpus`, `unknown_property`, `no_match`.
         CorpusError: as `voxaffect.corpora.read`, `incomplete_corpus` where the recipe accepts none, `absent_label`.
     """
-    kept = _read_corpora(recipe, quiet).where(lambda u: u.label in recipe.data.labels)
+    every = _read_corpora(recipe, quiet)
+    kept = every.where(lambda u: u.label in recipe.data.labels)
     absent = sorted(set(recipe.data.labels) - set(kept.labels))
     if absent:
         raise CorpusError("absent_label", f"no utterance of {list(recipe.data.corpora)} is labelled {absent}")
-    return kept
-
-
-def read_unlabelled(recipe: Recipe) -> UtteranceTable:
-    """The utterances outside the label set, if the recipe wants what a teacher says of them; else none."""
-    if not recipe.distillation.unlabelled:
-        return UtteranceTable(())
-    return _read_corpora(recipe, quiet=True).where(lambda u: u.label not in recipe.data.labels)
+    return kept, every.where(lambda u: u.label not in recipe.data.labels)
 
 
 def _read_corpora(recipe: Recipe, quiet: bool) -> UtteranceTable:
