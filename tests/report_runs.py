@@ -13,6 +13,7 @@ import numpy as np
 
 from voxaffect import metrics
 from voxaffect.evaluation import evaluate
+from voxaffect.metadata import COLUMNS
 from voxaffect.predictions import Predictions, concat, write_csv
 from voxaffect.recipe import DataOptions, ProtocolOptions, Recipe, recipe_to_json
 from voxaffect.significance import MEASURES, cluster, mcnemar, paired_difference
@@ -229,22 +230,8 @@ def study(
 
 def describe(file: Path, p: Predictions) -> None:
     """`utterances.csv` of the utterances that `p` answers for: odd speakers are female; texts and sessions repeat."""
-    columns = [
-        "id",
-        "speaker",
-        "corpus",
-        "label",
-        "session",
-        "text",
-        "take",
-        "gender",
-        "language",
-        "duration",
-        "scenario",
-        "dialogue",
-    ]
     with file.open("w", newline="", encoding="utf-8") as handle:
-        writer = csv.DictWriter(handle, columns, restval="", lineterminator="\n")
+        writer = csv.DictWriter(handle, ["id", *COLUMNS], restval="", lineterminator="\n")
         writer.writeheader()
         for i, utterance in enumerate(dict.fromkeys(p.ids)):
             row = p.ids.index(utterance)

@@ -192,6 +192,16 @@ def test_an_ogg_cut_in_half_gives_what_can_be_read(subtype: str) -> None:
     assert refused(data[: len(data) // 2], strict=True).code == "truncated"
 
 
+@pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])
+def test_an_ogg_from_a_pipe_that_breaks_off_says_so(subtype: str) -> None:
+    data = with_soundfile(speechlike(16_000, 20), 16_000, "OGG", subtype)
+    assert codes(read_audio(Pipe(data))) == []  # type: ignore[arg-type]
+    for end in (len(data) // 2, len(data) - 1):
+        read = read_audio(Pipe(data[:end]))  # type: ignore[arg-type]
+        assert [(n.code, n.message) for n in read.notices] == [("truncated", "the file stops before its end")]
+    assert codes(read_audio(Pipe(data[: len(data) // 2]), end=2.0)) == []  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("name", ["a.amr", "a.aac"])
 def test_a_format_without_a_length_that_ends_within_a_piece_is_cut(name: str, tmp_path: Path) -> None:
     path, _ = make(name, tmp_path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -116,6 +117,15 @@ def test_a_wrong_option_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> 
     )
     assert main(["corpus", "chek"]) == ExitCode.USAGE
     assert "bad_arguments: argument ACTION: invalid choice: 'chek'" in capsys.readouterr().err
+
+
+def test_corpus_without_an_action_shows_the_actions(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["corpus"]) == ExitCode.USAGE
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("usage: voxaffect corpus ")
+    for action in ("list", "show", "fetch", "check", "analyse"):
+        assert re.search(rf"^    {action} ", said.err, re.MULTILINE)
 
 
 def test_a_name_that_looks_like_an_option_is_recognised(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 from pathlib import Path
 
@@ -119,6 +120,29 @@ c/2,sad,sad,c/a,f1,Stay,3.0
 c/3,angry,sad,c/b,f2,go,1.1
 c/4,sad,sad,c/b,f2,stay.,2.9
 """
+
+
+def test_standard_input_is_scored_as_a_file_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def given(text: str) -> None:
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text.encode("utf-16"))))
+
+    theirs = tmp_path / "theirs.csv"
+    theirs.write_text(RICH)
+    assert call("--groups", "text", theirs, command=score) == 0
+    wanted = capsys.readouterr().out
+    given(RICH)
+    assert call("--groups", "text", "-", command=score) == 0
+    assert capsys.readouterr().out == wanted.replace(str(theirs), "-")
+    given(RICH.replace("sad,sad,c/b", "sad,,c/b"))
+    with pytest.raises(CorpusError, match="stdin line 5: the column 'prediction' is empty") as caught:
+        call("-", command=score)
+    assert caught.value.where == "-"
+    given("id,truth,prediction\n")
+    with pytest.raises(CorpusError) as caught:
+        call("-", command=score)
+    assert caught.value.message == "stdin has a header but no rows"
 
 
 def test_columns_of_anyone_s_predictions_make_baselines(

@@ -18,6 +18,7 @@ import pytest
 
 from fake_models import LEVELS, RATE, model_bytes, silence, square, write_model, write_wav
 from voxaffect import formats, modelfile
+from voxaffect.answered import FILE_NAME as RECORD
 from voxaffect.checkpoints import FOLDER_VARIABLE
 from voxaffect.cli import demo, main
 from voxaffect.errors import ExitCode
@@ -53,8 +54,8 @@ Predict = Callable[..., tuple[int, str, str]]
 
 
 def listed(folder: Path | str) -> list[str]:
-    """The names in a folder, sorted."""
-    return sorted(path.name for path in Path(folder).iterdir())
+    """The names in a folder, sorted, without the record of the answers."""
+    return sorted(path.name for path in Path(folder).iterdir() if path.name != RECORD)
 
 
 def happy(name: str = "a.wav", seconds: float = 1.0) -> str:
@@ -212,7 +213,7 @@ def test_a_model_that_is_not_here(predict: Predict) -> None:
     assert (code, out) == (ExitCode.ARTEFACT, "")
     assert line(err) == (
         f"voxaffect: error: model_missing: no model 'big': looked in big, {modelfile.BUNDLED}; "
-        "on a connected machine: voxaffect models download big -o DIR"
+        "what is here is said by: voxaffect models list; VOXAFFECT_MODELS may name more folders"
     )
 
 
@@ -335,7 +336,7 @@ def test_a_folder_gets_a_file_for_each_input_and_format(predict: Predict) -> Non
     happy("calls/b.wav")
     code, out, err = predict("calls", "-o", "out", "-f", "json, csv,table")
     assert (code, out, err) == (ExitCode.OK, "", "")
-    found = sorted(p.relative_to("out").as_posix() for p in Path("out").rglob("*.*"))
+    found = sorted(p.relative_to("out").as_posix() for p in Path("out").rglob("*.*") if p.name != RECORD)
     assert found == ["b.csv", "b.json", "b.txt", "monday/a.csv", "monday/a.json", "monday/a.txt"]
     assert json.loads(Path("out/b.json").read_text())["label"] == "happy"
 
@@ -357,6 +358,41 @@ def test_what_is_there_is_kept_or_replaced_as_asked(predict: Predict) -> None:
     assert predict(*names, "-o", "out", "--resume")[0] == ExitCode.OK
     assert predict(*names, "-o", "out", "--overwrite")[0] == ExitCode.OK
     assert json.loads(Path("out/a.json").read_text())["label"] == "happy"
+
+
+def test_answers_of_another_model_or_other_options_are_not_kept(predict: Predict) -> None:
+    names = [happy("a.wav"), happy("b.wav", 4.0)]
+    write_model(Path("other.onnx"), name="other")
+    assert predict("a.wav", "-o", "out")[0] == ExitCode.OK
+    before = Path("out/a.json").read_bytes()
+    for words, what in (
+        (["-m", "other.onnx"], "model"),
+        (["--hop", "0.5", "--no-vad"], "hop, vad"),
+        (["--uncertain-below", "0.9", "-m", "other.onnx"], "model, uncertain_below"),
+    ):
+        code, out, err = predict(*names, "-o", "out", "--resume", *words)
+        assert (code, out) == (ExitCode.USAGE, "")
+        assert line(err) == (
+            f"voxaffect: error: other_answers: 1 of the 1 answers in out were given with another {what}; "
+            "use --overwrite to answer anew, the model and options of then, or another folder"
+        )
+    assert (Path("out/a.json").read_bytes(), Path("out/b.json").exists()) == (before, False)
+    assert predict("b.wav", "-o", "out", "--hop", "0.5")[0] == ExitCode.OK  # none of its files was there
+    code, _, err = predict(*names, "-o", "out", "--resume")
+    assert code == ExitCode.USAGE
+    assert "1 of the 2 answers in out were given with another hop" in line(err)
+    assert predict(*names, "-o", "out", "--overwrite")[0] == ExitCode.OK
+    assert predict(*names, "-o", "out", "--resume")[0] == ExitCode.OK
+
+
+def test_answers_of_which_nothing_is_recorded_are_not_kept(predict: Predict) -> None:
+    happy("a.wav")
+    Path("out").mkdir()
+    Path("out/a.json").write_text("whose?")
+    code, _, err = predict("a.wav", "-o", "out", "--resume")
+    assert code == ExitCode.USAGE
+    assert "were given with a model and options that nothing tells" in line(err)
+    assert Path("out/a.json").read_text() == "whose?"
 
 
 def test_failures_are_listed_beside_the_answers_until_they_are_mended(predict: Predict) -> None:

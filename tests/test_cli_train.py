@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -180,13 +181,55 @@ def test_states_are_kept_in_the_users_cache_or_where_it_is_told_or_nowhere(
     assert (files_in(mine), files_in(cache)) == (12, 0)
     assert train(recipe, tmp_path / "users") == ExitCode.OK
     assert files_in(cache) == 12
-    written = {path: path.stat().st_mtime_ns for path in mine.rglob("*.npy")}
+    written = {path: path.stat().st_ino for path in mine.rglob("*.npy")}
     assert train(recipe, tmp_path / "again", "--cache", str(mine)) == ExitCode.OK
-    assert {path: path.stat().st_mtime_ns for path in mine.rglob("*.npy")} == written
+    assert {path: path.stat().st_ino for path in mine.rglob("*.npy")} == written  # none was written anew
     predictions = {
         (tmp_path / run / "predictions.csv").read_bytes() for run in ("none", "told", "users", "again")
     }
     assert len(predictions) == 1
+
+
+def test_damaged_and_removed_entries_of_the_cache_are_counted_on_stderr(
+    corpus: Path,
+    cache: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    recipe = corpus / "probed.toml"
+    assert train(recipe, tmp_path / "first") == ExitCode.OK
+    assert "cache at" not in capsys.readouterr().err
+    entries = sorted(cache.rglob("*.npy"))
+    for entry in entries[:2]:
+        entry.write_bytes(entry.read_bytes()[:-1])
+    assert train(recipe, tmp_path / "second") == ExitCode.OK
+    said = capsys.readouterr().err
+    assert f"voxaffect: warning: cache at {cache}: damaged entries, computed anew: 2\n" in said
+    size = sum(entry.stat().st_size for entry in cache.rglob("*.npy"))
+    monkeypatch.setenv("VOXAFFECT_CACHE_LIMIT", str(size / 2e9))
+    entries[0].unlink()  # so that something is written
+    assert train(recipe, tmp_path / "third") == ExitCode.OK
+    said = capsys.readouterr().err
+    assert re.search(
+        r"cache at .*: entries used longest ago, removed for want of room: \d+; VOXAFFECT_", said
+    )
+    assert sum(entry.stat().st_size for entry in cache.rglob("*.npy")) <= size / 2
+    answers = {(tmp_path / run / "predictions.csv").read_bytes() for run in ("first", "second", "third")}
+    assert len(answers) == 1
+    for entry in cache.rglob("*.npy"):
+        entry.write_bytes(b"")
+    assert train(recipe, tmp_path / "fourth", "--quiet") == ExitCode.OK
+    assert "cache at" not in capsys.readouterr().err
+
+
+def test_a_limit_of_the_cache_that_is_none_is_refused_before_anything_is_written(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("VOXAFFECT_CACHE_LIMIT", "20GB")
+    assert train(corpus / "probed.toml", tmp_path / "run") == ExitCode.USAGE
+    assert "VOXAFFECT_CACHE_LIMIT is '20GB'; expected a number of GB above 0" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(

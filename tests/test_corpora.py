@@ -16,6 +16,7 @@ from voxaffect import corpora
 from voxaffect.corpora.check import check
 from voxaffect.corpora.files import (
     audio_header,
+    check_whole,
     content_digest,
     find,
     locate,
@@ -138,7 +139,7 @@ def test_zero_bytes_are_named_excluded_and_counted(tree: tuple[str, Tree]) -> No
     assert report.unreadable == (f"{victim.path.name} holds no audio (0 bytes)",)
     assert len(report.table) == built.n_utterances - 1
     assert report.exit_code() == report.exit_code(allow_missing=True) == ExitCode.NOTHING_USABLE
-    assert "unreadable, not counted: 1" in report.text()
+    assert "unreadable or cut short, not counted: 1" in report.text()
 
 
 def test_a_header_without_samples_and_text_are_named_with_their_reason(tree: tuple[str, Tree]) -> None:
@@ -150,6 +151,31 @@ def test_a_header_without_samples_and_text_are_named_with_their_reason(tree: tup
         f"{first.name} holds no audio (a header without samples)",
         f"{last.name} is not audio (it is an HTML page)",
     )
+
+
+def test_recordings_that_are_cut_short_are_named_excluded_and_counted(tmp_path: Path) -> None:
+    built = BUILDERS["emodb"](tmp_path)
+    victim = corpora.read("emodb", built.root)[0]
+    data = victim.path.read_bytes()
+    seconds = audio_header(victim.path).duration
+    victim.path.write_bytes(data[: len(data) // 2])
+    report = check("emodb", built.root)
+    assert report.unreadable == (f"{victim.path.name} is cut short: {seconds / 2:.1f} s of {seconds:.1f} s",)
+    assert victim.id not in report.table.ids
+    assert report.exit_code() == report.exit_code(allow_missing=True) == ExitCode.NOTHING_USABLE
+    assert "unreadable or cut short, not counted: 1" in report.text()
+
+
+@pytest.mark.parametrize("form", ["FLAC", "OGG", "MP3", "AIFF"])
+def test_a_recording_without_a_size_to_go_by_is_decoded_to_its_end(form: str, tmp_path: Path) -> None:
+    soundfile = pytest.importorskip("soundfile")
+    path = tmp_path / f"x.{form.lower()}"
+    soundfile.write(path, np.random.default_rng(0).normal(0, 0.1, 48_000), 16_000, format=form)
+    check_whole(path)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(AudioError, match=rf"truncated: {path.name} is cut short: ") as caught:
+        check_whole(path)
+    assert caught.value.where == str(path)
 
 
 @pytest.mark.parametrize("name", OFFICIAL)

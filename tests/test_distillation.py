@@ -11,6 +11,7 @@ import pytest
 
 import training_corpus
 from training_corpus import train, train_until_killed
+from voxaffect import corpora
 from voxaffect.errors import UsageError
 from voxaffect.recipe import DistillationOptions, Recipe, read_recipe
 
@@ -290,7 +291,7 @@ def test_a_killed_run_with_a_teacher_resumes_to_the_very_same_weights(
 def _checkpoint(run: Path, recipe: Recipe) -> tuple[Path, str]:
     (path,) = run.rglob("checkpoint.pt")
     seed, fold = path.parent.name.split("-", 1)
-    return path, f"{recipe.digest}/{seed}/{fold}"
+    return path, f"{recipe.digest}/{seed}/{fold}/cpu/1"
 
 
 def test_a_teacher_changes_the_training_and_is_not_kept(
@@ -321,11 +322,15 @@ def test_utterances_of_other_labels_teach_but_are_never_judged(
     (root / "more").rmdir()
     assignments = ("data.labels=['angry','happy']", "training.epochs=1")
     recipe = taught_recipe(tmp_path, checkpoint, *assignments, "distillation.unlabelled=true")
-    from voxaffect.train import read_table, read_unlabelled
+    from voxaffect.train import read_tables
 
-    assert read_table(recipe).labels == ("angry", "happy")
-    assert read_unlabelled(recipe).labels == ("calm", "sad")
-    more = train(recipe, tmp_path / "more")
+    assert [table.labels for table in read_tables(recipe)] == [("angry", "happy"), ("calm", "sad")]
+    with pytest.MonkeyPatch.context() as patch:
+        times: list[str] = []
+        read = corpora.read
+        patch.setattr(corpora, "read", lambda name, *a, **kw: times.append(name) or read(name, *a, **kw))
+        more = train(recipe, tmp_path / "more")
+    assert times == ["folder"]  # once for both
     less = train(taught_recipe(tmp_path, checkpoint, *assignments), tmp_path / "less")
     assert more.n_utterances == less.n_utterances == 12
     assert (tmp_path / "more/folds.json").read_bytes() == (tmp_path / "less/folds.json").read_bytes()

@@ -32,7 +32,7 @@ def test_every_code_is_explained() -> None:
     given = set().union(
         *(CODE.findall((ROOT / "src/voxaffect" / f"{m}.py").read_text(encoding="utf-8")) for m in MODULES)
     )
-    assert {"unknown_preset", "model_missing", "wrong_checksum", "disk"} <= given
+    assert {"unknown_preset", "model_missing", "wrong_checksum"} <= given
     assert sorted(code for code in given if f"`{code}`" not in TEXT) == []
 
 

@@ -29,6 +29,7 @@ MODULES = [
     "result",
     "modelfile",
     "inputs",
+    "answered",
     "outputs",
     "formats/__init__",
     "cli/__init__",

@@ -207,15 +207,19 @@ def test_a_folder_that_cannot_be_written_is_told(
 ) -> None:
     name = publish(server, monkeypatch)
     (tmp_path / "taken").write_text("a file")
-    with pytest.raises(ResourceError, match=r"disk: cannot write .*taken"):
+    with pytest.raises(
+        ResourceError, match=r"cannot_write: the output cannot be written \(File exists\)"
+    ) as caught:
         download(name, tmp_path / "taken")
+    assert caught.value.where == str(tmp_path / "taken")
 
     def full(handle: int) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(ResourceError, match=r"disk: cannot write .*tiny.pth.part: No space left on device"):
+    with pytest.raises(ResourceError, match=r"disk_full: no space left for the output; make room") as caught:
         download(name, tmp_path / "here")
+    assert caught.value.where == str(tmp_path / "here" / ".tiny.pth.part")
 
 
 def test_unknown_weights_are_refused(tmp_path: Path) -> None:

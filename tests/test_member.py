@@ -74,11 +74,19 @@ def test_of_one_run_the_seeds_are_members(tmp_path: Path) -> None:
     assert caught.value.hint == "name several runs, or one run of several seeds"
 
 
-@pytest.mark.parametrize("text", ["{", "[1]", '[{"seed": 1, "name": "f1", "train": [], "dev": []}]', "{}x"])
-def test_damaged_folds_are_refused(tmp_path: Path, text: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", r"folds\.json is not JSON"),
+        ("[1]", r"folds\.json holds int where an object is expected"),
+        ('[{"seed": 1, "name": "f1", "train": [], "dev": []}]', r"folds\.json lacks 'folds\[0\]\.test'"),
+        ("{}", r"folds\.json is no list"),
+    ],
+)
+def test_damaged_folds_are_refused(tmp_path: Path, text: str, message: str) -> None:
     run = write_run(tmp_path, predictions())
     (run / "folds.json").write_text(text)
-    with pytest.raises(ArtefactError, match="does not list seed, name, train, dev and test of each fold"):
+    with pytest.raises(ArtefactError, match=f"damaged_file: {message}"):
         read_member(run)
 
 

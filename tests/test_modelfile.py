@@ -252,14 +252,27 @@ def test_a_missing_model_says_where_it_was_looked_for(
         find_model("big")
     assert str(caught.value) == (
         f"model_missing: no model 'big': looked in big, {tmp_path / 'bundled'}, {tmp_path / 'own'}; "
-        "on a connected machine: voxaffect models download big -o DIR"
+        "what is here is said by: voxaffect models list; VOXAFFECT_MODELS may name more folders"
     )
     for path in ("big.onnx", "folder/big"):
         with pytest.raises(
             ArtefactError, match=f"model_missing: there is no file or folder {path}; .* list$"
         ):
             find_model(path)
-    with pytest.raises(ArtefactError, match="model_missing: no bundled model: looked in "):
+    (tmp_path / "own").mkdir()
+    write_model(tmp_path / "own" / "big-one.onnx")
+    with pytest.raises(ArtefactError, match=r"no model 'bigone': looked in .*; did you mean big-one\?"):
+        find_model("bigone")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "recipe.json").write_text("{}")
+    with pytest.raises(
+        ArtefactError,
+        match=r"it holds none; a run becomes a model by: voxaffect models export .*run -o NAME\.onnx",
+    ):
+        find_model(tmp_path / "run")
+    with pytest.raises(
+        ArtefactError, match=r"model_missing: no bundled model: looked in .*; .* install it again"
+    ):
         find_model()
     with pytest.raises(ArtefactError, match=r"should hold one \.onnx file; it holds none"):
         find_model(tmp_path)

@@ -34,6 +34,7 @@ def test_names_that_meet_keep_their_extension_or_get_a_number() -> None:
     ]
     assert names("\u00e9.wav", "e\u0301.wav") == ["\u00e9.wav.json", "e\u0301.wav-2.json"]  # é in two ways
     assert names("errors.wav", formats=("jsonl",)) == ["errors.wav.jsonl"]
+    assert names(".voxaffect-answers.wav", formats=("jsonl",)) == [".voxaffect-answers.wav.jsonl"]
 
 
 def test_a_name_that_is_too_long_is_cut_and_marked() -> None:

@@ -292,8 +292,20 @@ def test_a_run_is_a_folder_or_a_file(tmp_path: Path) -> None:
     with pytest.raises(ArtefactError, match="the folder holds no predictions") as caught:
         read_run(empty)
     assert caught.value.hint and "voxaffect train" in caught.value.hint
-    with pytest.raises(ArtefactError, match="no such file or folder"):
+    with pytest.raises(ArtefactError, match="no such file or folder") as caught:
         read_run(tmp_path / "absent")
+    assert caught.value.hint == "expected a run's folder, or a CSV with the columns id,truth,prediction"
+    with pytest.raises(ArtefactError, match="no such file or folder") as caught:
+        read_run(tmp_path / "predictoins.csv")
+    assert caught.value.hint == f"did you mean {tmp_path / 'predictions.csv'}?"
+
+
+def test_the_folder_of_several_runs_names_them(tmp_path: Path) -> None:
+    for name in ("vit", "cnn"):
+        write_csv(make(), tmp_path / "study" / name / "predictions.csv")
+    with pytest.raises(ArtefactError, match="the folder holds no predictions") as caught:
+        read_run(tmp_path / "study")
+    assert caught.value.hint == f"name a run within it: {tmp_path / 'study/cnn'}, {tmp_path / 'study/vit'}"
 
 
 def test_folds_say_why_predictions_are_optimistic() -> None:

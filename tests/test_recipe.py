@@ -134,6 +134,12 @@ def test_a_wrong_recipe_is_refused_by_name(tmp_path: Path, text: str, message: s
         read_recipe(written(tmp_path, text))
 
 
+def test_a_recipe_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    plain = read_recipe(written(tmp_path, MINIMAL))
+    (tmp_path / "bom.toml").write_text(MINIMAL, encoding="utf-8-sig")
+    assert read_recipe(tmp_path / "bom.toml").digest == plain.digest
+
+
 def test_a_missing_recipe_says_so(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no recipe at"):
         read_recipe(tmp_path / "none.toml")

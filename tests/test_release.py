@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from dataclasses import replace
@@ -291,6 +292,95 @@ def test_a_run_that_is_not_finished_is_refused(corpus: Path, tmp_path: Path) -> 
     with pytest.raises(ArtefactError, match="holds 0 of 0 trained members"):
         release(run, tmp_path / "x.onnx")
     assert not (tmp_path / "x.onnx").exists()
+
+
+def test_neither_model_nor_card_is_written_over_unasked(
+    corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, card = tmp_path / "mine.onnx", tmp_path / "mine.md"
+    export = ["models", "export", str(corpus / "final"), "-o", str(out)]
+    card.write_text("my own notes")
+    assert main(export) == ExitCode.USAGE
+    assert capsys.readouterr().err == (
+        f"voxaffect: error: output_exists: {card} is there already; use --overwrite, or another name\n"
+    )
+    assert (card.read_text(), out.exists()) == ("my own notes", False)
+    assert main([*export, "--overwrite"]) == ExitCode.OK
+    assert card.read_text().startswith("# tiny-1 0.1\n")
+    card.unlink()
+    before = out.read_bytes()
+    assert main(export) == ExitCode.USAGE
+    assert f"output_exists: {out} is there already" in capsys.readouterr().err
+    assert (out.read_bytes(), card.exists()) == (before, False)
+
+
+def test_an_ensemble_becomes_one_model_that_votes_as_it_does(corpus: Path, tmp_path: Path) -> None:
+    from voxaffect.ensemble import ensemble
+    from voxaffect.member import read_members
+    from voxaffect.modelfile import read_model
+    from voxaffect.release import dev_predictions, release
+
+    runs = [corpus / "evidence", trained(corpus, "second", "protocol.seeds=[2]")]
+    ensemble(read_members(runs), tmp_path / "vote", "mean")
+    release(tmp_path / "vote", tmp_path / "vote.onnx", evidence=tmp_path / "vote")
+    model = read_model(tmp_path / "vote.onnx")
+    assert (model.members, model.vote, model.name) == (4, "mean", "tiny-1")
+    assert [member["seed"] for member in model.metadata["training"]["members"]] == [1, 1, 2, 2]
+    assert "- members: 4, mean of probabilities\n" in model.card
+    assert "24 utterances of 6 speakers" in model.card
+    dev = [p for run in runs for p in dev_predictions(run)]
+    from voxaffect.calibration import fit_temperature
+
+    logits = np.log(np.maximum(np.concatenate([p.probs for p in dev]), 1e-12))
+    assert model.temperature == pytest.approx(
+        fit_temperature(logits, np.concatenate([p.truth for p in dev])), abs=1e-4
+    )
+
+
+def test_an_ensemble_that_is_no_one_model_is_refused(corpus: Path, tmp_path: Path) -> None:
+    from voxaffect.release import release
+
+    def voting(rule: str, *runs: str) -> Path:
+        folder = tmp_path / f"vote-{rule}-{len(runs)}"
+        folder.mkdir()
+        members = [{"name": run, "run": str(corpus / run)} for run in runs]
+        (folder / "ensemble.json").write_text(json.dumps({"vote": rule, "members": members}))
+        return folder
+
+    with pytest.raises(
+        UsageError, match=r"votes 'weighted'; a model file can hold one of \['majority', 'mean'\]"
+    ):
+        release(voting("weighted", "final"), tmp_path / "x.onnx")
+    trained(corpus, "narrow", "model.width=8")
+    with pytest.raises(
+        ArtefactError, match=r"narrow was trained with another recipe than .*final; the runs of one"
+    ):
+        release(voting("majority", "final", "narrow"), tmp_path / "x.onnx")
+    assert not (tmp_path / "x.onnx").exists()
+
+
+def test_what_keeps_no_weights_or_is_several_systems_says_so(corpus: Path, tmp_path: Path) -> None:
+    from voxaffect.recipe import recipe_to_json
+    from voxaffect.release import release
+
+    def begun(name: str, text: str) -> Path:
+        (corpus / f"{name}.toml").write_text(text, encoding="utf-8")
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "recipe.json").write_text(recipe_to_json(read_recipe(corpus / f"{name}.toml")))
+        return tmp_path / name
+
+    probe = begun("probe", training_corpus.RECIPE.partition("[model]")[0] + '[model]\nkind = "probe"\n')
+    with pytest.raises(
+        ArtefactError, match=r"no_weights: .*probe is of a probe, which keeps no weights; a model"
+    ):
+        release(probe, tmp_path / "x.onnx")
+    study = begun(
+        "study", training_corpus.RECIPE + "[variants.a.model]\nwidth = 8\n[variants.b.model]\nwidth = 4\n"
+    )
+    with pytest.raises(
+        ArtefactError, match=r"study is a study of several systems; name one of them: .*a, .*b$"
+    ):
+        release(study, tmp_path / "x.onnx")
 
 
 def test_evidence_of_another_recipe_is_refused(corpus: Path, tmp_path: Path) -> None:

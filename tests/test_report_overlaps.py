@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from voxaffect.report.overlaps import KINDS, Overlap, broken_rules, overlaps
-from voxaffect.report.system import Training
+from voxaffect.trainings import Training
 
 FACTS = {
     "c/1": {

@@ -12,8 +12,8 @@ import pytest
 
 import report_runs
 from voxaffect.errors import ArtefactError, CorpusError, ResourceError, UsageError
+from voxaffect.records import read_record, records
 from voxaffect.report import report, report_file, write_report
-from voxaffect.report.records import read_record, records
 
 DRAWS = 100
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 from importlib.util import module_from_spec, spec_from_file_location
@@ -17,6 +18,7 @@ from voxaffect.baselines import baselines, read_baselines
 from voxaffect.comparison import compare_runs
 from voxaffect.evaluation import evaluate
 from voxaffect.predictions import Predictions, read_csv, write_csv
+from voxaffect.recipe import recipe_from_json
 from voxaffect.run import RunFolder
 from voxaffect.significance import compare
 from voxaffect.train import read_table
@@ -49,6 +51,20 @@ CHEATS = sorted(path.parent for path in ROOT.glob("results/*/cheat_cost.json"))
 @needs_results
 def test_the_tables_are_exactly_what_the_results_say(capsys: pytest.CaptureFixture[str]) -> None:
     assert tables.main(["--check"]) == 0, f"run python benchmarks/tables.py\n{capsys.readouterr()}"
+
+
+@needs_results
+def test_recorded_digests_are_those_of_their_recipes() -> None:
+    for file in sorted(ROOT.glob("results/*/recipe.json")):
+        text = file.read_text(encoding="utf-8")
+        table = json.loads(text)
+        digest = table.pop("digest")
+        if "distillation" in table:
+            assert recipe_from_json(text).digest == digest, file
+        else:  # before there was such a table; results/README.md says so
+            assert file.parent.name == "ravdess-whisper"
+            kept = {key: value for key, value in table.items() if key not in ("folder", "title", "card")}
+            assert hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest() == digest
 
 
 @needs_results

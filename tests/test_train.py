@@ -201,10 +201,45 @@ def test_a_checkpoint_of_another_fold_is_refused(
         TrainingState.load(checkpoint, "other")
 
 
+def test_a_checkpoint_of_other_threads_is_refused_and_says_how_to_go_on(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupted(corpus, tmp_path / "run", monkeypatch)
+    torch.set_num_threads(2)  # what --jobs 1 has on two cores; --jobs 2 has one thread each
+    try:
+        with pytest.raises(
+            ArtefactError,
+            match=r"was begun on cpu, threads: 1; this is cpu, threads: 2, which changes the last bits",
+        ) as caught:
+            train(tiny(corpus), tmp_path / "run", resume=True)
+    finally:
+        torch.set_num_threads(1)
+    assert caught.value.hint is not None
+    assert caught.value.hint.startswith("resume with the --device and --jobs of then")
+    train(tiny(corpus), tmp_path / "run", resume=True)
+
+
+def test_a_checkpoint_of_another_device_is_refused(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from voxaffect.training_state import TrainingState
+
+    checkpoint = interrupted(corpus, tmp_path / "run", monkeypatch)
+    begun = f"{tiny(corpus).digest}/1/group1/cpu/1"
+    assert TrainingState.load(checkpoint, begun) is not None
+    with pytest.raises(ArtefactError, match=r"was begun on cpu, threads: 1; this is cuda, threads: 1"):
+        TrainingState.load(checkpoint, begun.replace("/cpu/", "/cuda/"))
+
+
 def test_a_second_process_is_refused_and_a_dead_ones_lock_taken_over(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
-    with folder.lock(), pytest.raises(UsageError, match=f"is in use by process {os.getpid()}"), folder.lock():
+    with (
+        folder.lock(),
+        pytest.raises(UsageError, match=f"is in use by process {os.getpid()}") as caught,
+        folder.lock(),
+    ):
         pass
+    assert caught.value.hint == "wait until it is done or end it, then add --resume; or choose another folder"
     dead = subprocess.run(
         [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True, check=True
     )

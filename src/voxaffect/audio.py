@@ -176,6 +176,11 @@ class AudioReader:
             self._input.close()
 
     @property
+    def is_measured(self) -> bool:
+        """Whether the size of the file proves that all samples are there, which only PCM does."""
+        return self._track.is_sure and self._track.container == "wav" and self._track.codec.startswith("pcm_")
+
+    @property
     def source(self) -> Source:
         """What is read; `duration` counts the audio between `start` and `end` that was decoded so far."""
         track = self._track

@@ -18,6 +18,9 @@ from voxaffect.errors import AudioError, ResourceError
 PIPE_BYTES = 100 * 2**20
 """How much of a pipe is held in memory for a container that keeps its index at its end."""
 
+TAIL_BYTES = 65_536 + 27 + 255
+"""How much of the end of a pipe is remembered: the longest page of an Ogg file."""
+
 _URL = re.compile(
     r"[A-Za-z][A-Za-z0-9+.-]+://|(file|concat|pipe|data|cache|crypto|subfile|async|fd|http|https):"
 )
@@ -54,6 +57,11 @@ class Input:
     def seekable(self) -> bool:
         """Whether the bytes can be read more than once."""
         return self.size is not None
+
+    @property
+    def tail(self) -> bytes:
+        """The last bytes of a pipe that were read so far, at most TAIL_BYTES; of a seekable input, none."""
+        return self.file.tail if isinstance(self.file, _Pipe) else b""
 
     def seek(self, offset: int) -> None:
         """Go to `offset` bytes from the start of a seekable input."""
@@ -120,13 +128,16 @@ class _Pipe:
 
     def __init__(self, head: bytes, file: ByteFile) -> None:
         self._head, self._file = head, file
+        self.tail = b""
 
     def read(self, size: int = -1, /) -> bytes:
         if self._head:
             size = len(self._head) if size < 0 else size
             data, self._head = self._head[:size], self._head[size:]
-            return data
-        return self._file.read(size) or b""
+        else:
+            data = self._file.read(size) or b""
+        self.tail = (self.tail + data)[-TAIL_BYTES:]
+        return data
 
 
 def _from_path(path: str) -> Input:

@@ -42,7 +42,7 @@ from voxaffect.train import (
     check_training_packages,
     collect,
     plan,
-    read_table,
+    read_tables,
     train_runs,
 )
 
@@ -162,7 +162,7 @@ def arms_of(
 
 
 def _measured(recipe: Recipe, run: Path, text_groups: int, machine: Machine, *, resume: bool) -> CheatCost:
-    table = read_table(recipe, quiet=machine.quiet)
+    table, unlabelled = read_tables(recipe, quiet=machine.quiet)
     arms, left_out = arms_of(recipe, table, text_groups)
     folder = RunFolder(run)
     folder.start(recipe, resume=resume)
@@ -172,7 +172,7 @@ def _measured(recipe: Recipe, run: Path, text_groups: int, machine: Machine, *, 
         }
         for arm in runs.values():
             arm.start(resume=True)
-        train_runs(list(runs.values()), table, machine, recipe.name)
+        train_runs(list(runs.values()), table, unlabelled, machine, recipe.name)
         known = metadata.of_table(table)
         found = {name: _arm(name, arm, table, known) for name, arm in runs.items()}
         predictions = {name: read_run(run / name) for name in runs}

@@ -95,7 +95,7 @@ def from_run(run: Path) -> Division:
     """The folds of a finished run: its folds.json with the corpora of its recipe, else with its utterances.csv.
 
     Raises:
-        ArtefactError: `not_a_run` where it has no folds; `bad_folds`.
+        ArtefactError: `not_a_run` where it has no folds; `damaged_file`.
         CorpusError: `nothing_known` where it has no utterances.csv and its corpora cannot be read.
     """
     trainings = read_trainings(run)

@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from voxaffect.checkpoints import FILES, OFFLINE_VARIABLES, WeightsFile, check_file, is_offline
-from voxaffect.errors import ArtefactError, ResourceError, UsageError, missing_extra
+from voxaffect.errors import ArtefactError, UsageError, missing_extra
+from voxaffect.files import cannot_write
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -218,9 +219,7 @@ def _writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise ResourceError(
-            "disk", f"cannot write {path}: {error.strerror or error}", where=str(path)
-        ) from error
+        raise cannot_write(error, path) from error
 
 
 def _failed(what: str, error: Exception) -> ArtefactError:

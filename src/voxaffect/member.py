@@ -54,7 +54,7 @@ def read_member(run: str | Path) -> Member:
     """The run folder `run` (or anyone's predictions CSV) as a member.
 
     Raises:
-        ArtefactError: `no_predictions`, or `bad_folds` if its folds.json is not what `voxaffect train` writes.
+        ArtefactError: `no_predictions`, or `damaged_file` if its folds.json is not what `voxaffect train` writes.
         CorpusError: what `voxaffect.predictions.read_csv` finds.
     """
     predictions = read_csv(predictions_file(run))

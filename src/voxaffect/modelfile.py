@@ -15,11 +15,12 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from voxaffect import onnx_fields
-from voxaffect.checkpoints import own_folders
+from voxaffect.checkpoints import FOLDER_VARIABLE, own_folders
 from voxaffect.errors import ArtefactError, UsageError
 
 if TYPE_CHECKING:
@@ -185,7 +186,7 @@ def find_model(model: str | os.PathLike[str] | None = None) -> Path:
         bundled = BUNDLED / f"{DEFAULT}.onnx"
         if bundled.is_file():
             return bundled
-        raise _missing("no bundled model", [bundled], DEFAULT)
+        raise _missing("no bundled model", [bundled], "voxaffect was installed without it: install it again")
     path = Path(model)
     if os.path.isfile(model):  # noqa: PTH113  (Path raises where the system will not look)
         return path
@@ -194,8 +195,12 @@ def find_model(model: str | os.PathLike[str] | None = None) -> Path:
         if len(inside) == 1:
             return inside[0]
         names = ", ".join(p.name for p in inside) or "none"
+        is_run = not inside and (path / "recipe.json").is_file()
         raise ArtefactError(
-            "model_missing", f"{path} should hold one .onnx file; it holds {names}", where=str(path)
+            "model_missing",
+            f"{path} should hold one .onnx file; it holds {names}",
+            hint=f"a run becomes a model by: voxaffect models export {path} -o NAME.onnx" if is_run else None,
+            where=str(path),
         )
     name = os.fspath(model)
     for folder in model_folders():
@@ -209,7 +214,14 @@ def find_model(model: str | os.PathLike[str] | None = None) -> Path:
             hint="what is here is said by: voxaffect models list",
             where=name,
         )
-    raise _missing(f"no model {name!r}", [path, *model_folders()], name)
+    close = get_close_matches(name, [file.stem for file in list_models()], n=1)
+    raise _missing(
+        f"no model {name!r}",
+        [path, *model_folders()],
+        f"did you mean {close[0]}?"
+        if close
+        else f"what is here is said by: voxaffect models list; {FOLDER_VARIABLE} may name more folders",
+    )
 
 
 def model_folders() -> list[Path]:
@@ -342,12 +354,8 @@ def _refused(path: str | os.PathLike[str], reason: str, sha256: str) -> Artefact
     return ArtefactError("model_refused", f"{path} is refused: {reason} (sha256 {sha256})", where=str(path))
 
 
-def _missing(what: str, places: list[Path], name: str) -> ArtefactError:
-    return ArtefactError(
-        "model_missing",
-        f"{what}: looked in {', '.join(str(p) for p in places)}",
-        hint=f"on a connected machine: voxaffect models download {name} -o DIR",
-    )
+def _missing(what: str, places: list[Path], hint: str) -> ArtefactError:
+    return ArtefactError("model_missing", f"{what}: looked in {', '.join(str(p) for p in places)}", hint=hint)
 
 
 def _no_gpu() -> UsageError:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from voxaffect import formats
+from voxaffect.answered import FILE_NAME as RECORD
 from voxaffect.errors import UsageError
 from voxaffect.inputs import InputFile
 
@@ -64,7 +65,7 @@ def plan_outputs(folder: str | os.PathLike[str], files: Sequence[InputFile], nam
     folder = Path(folder)
     stems = [_fitting(Path(file.relative).with_suffix("")) for file in files if file.error is None]
     meetings = Counter(_key(stem) for stem in stems)
-    taken = {_key(Path(ERRORS).with_suffix(""))}
+    taken = {_key(Path(own).with_suffix("")) for own in (ERRORS, RECORD)}
     paths: list[tuple[Path, ...]] = []
     stem_of = iter(stems)
     for file in files:

@@ -138,7 +138,7 @@ def _fit_gradient(
         seed=part.seed,
         device=device,
         checkpoint=place / "checkpoint.pt",
-        digest=f"{recipe.digest}/{part.seed}/{part.fold.name}",
+        digest=f"{recipe.digest}/{part.seed}/{part.fold.name}/{device}/{torch.get_num_threads()}",
         distiller=distiller,
         on_epoch=on_epoch,
     )

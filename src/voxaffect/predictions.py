@@ -13,6 +13,7 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 
 import numpy as np
@@ -273,13 +274,20 @@ def predictions_file(run: str | os.PathLike[str]) -> Path:
         return path
     if (path / FILE_NAME).is_file():
         return path / FILE_NAME
-    what = "the folder holds no predictions.csv" if path.is_dir() else "no such file or folder"
-    raise ArtefactError(
-        "no_predictions",
-        what,
-        hint="voxaffect train RECIPE.toml -o RUN writes one when its last fold is done",
-        where=os.fspath(run),
-    )
+    if path.is_dir():
+        inside = sorted(file.parent for file in path.glob(f"*/{FILE_NAME}"))
+        what = f"the folder holds no {FILE_NAME}"
+        hint = "voxaffect train RECIPE.toml -o RUN writes one when its last fold is done"
+        if inside:  # of a study, or of cheat-cost
+            hint = f"name a run within it: {', '.join(map(str, inside))}"
+    else:
+        beside = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+        close = get_close_matches(path.name, beside, n=1)
+        what = "no such file or folder"
+        hint = "expected a run's folder, or a CSV with the columns id,truth,prediction"
+        if close:
+            hint = f"did you mean {path.with_name(close[0])}?"
+    raise ArtefactError("no_predictions", what, hint=hint, where=os.fspath(run))
 
 
 def read_run(run: str | os.PathLike[str]) -> Predictions:

@@ -276,7 +276,7 @@ def read_recipe(path: str | Path, assignments: Sequence[str] = ()) -> Recipe:
     """
     path = Path(path)
     try:
-        table: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+        table: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # some editors put a BOM
     except FileNotFoundError as error:
         raise UsageError("recipe_missing", f"no recipe at {path}", hint="recipes end in .toml") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

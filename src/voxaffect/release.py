@@ -20,9 +20,10 @@ from voxaffect.errors import ArtefactError, UsageError
 from voxaffect.evaluation import Evaluation, evaluate
 from voxaffect.feature_options import FeatureOptions
 from voxaffect.files import write_text
-from voxaffect.modelfile import SCHEMA
+from voxaffect.modelfile import SCHEMA, VOTES
 from voxaffect.predictions import Predictions, read_csv, read_run
 from voxaffect.recipe import Recipe
+from voxaffect.records import read_record
 from voxaffect.run import RunFolder, environment
 from voxaffect.voting import elect
 
@@ -50,34 +51,45 @@ class Calibration:
     certain: float
 
 
-def release(run: Path, output: Path, *, evidence: Path | None = None) -> Exported:
+def release(run: Path, output: Path, *, evidence: Path | None = None, overwrite: bool = False) -> Exported:
     """Write the trained members of `run` as the model file `output`, and its card beside it as .md.
 
-    Temperature and the threshold of uncertainty are fitted on dev speakers: those of `evidence` where it is given
-    (there are more of them), else those of `run`.
+    Of a run they are its folds and seeds, of an ensemble those of its runs. Temperature and the threshold of
+    uncertainty are fitted on dev speakers: those of `evidence` where it is given (there are more of them), else those
+    of `run`.
 
     Raises:
-        ArtefactError: `no_weights`: the run holds no finished, trained parts; `parity` as `voxaffect.export`.
-        UsageError: `other_recipe`: the evidence was trained with another recipe than the run.
+        ArtefactError: `no_weights`: the run holds no finished, trained parts; `several_recipes`: the runs of an
+            ensemble differ in more than their speakers; `parity` as `voxaffect.export`.
+        UsageError: `output_exists`: the model file or its card is there, and `overwrite` is false; `other_recipe`: the
+            evidence was trained with another recipe than the run; `bad_value`: a vote that a model file cannot hold.
     """
+    card_file = output.with_suffix(".md")
+    for file in (output, card_file):
+        if file.exists() and not overwrite:
+            raise UsageError(
+                "output_exists", f"{file} is there already", hint="use --overwrite, or another name"
+            )
     from voxaffect.export import export
     from voxaffect.model import CoAttention
 
-    recipe = RunFolder(run).recipe
-    folds = _finished_folds(run)
-    places = [RunFolder(run).part(fold["seed"], fold["name"]) / "model" for fold in folds]
+    recipe, vote, runs = _members(run)
+    trained = [(one, fold) for one in runs for fold in _finished_folds(one)]
+    places = [RunFolder(one).part(fold["seed"], fold["name"]) / "model" for one, fold in trained]
     evaluation = None
     if evidence is not None:
-        _check_same(recipe, RunFolder(evidence).recipe, evidence)
+        other, _, runs = _members(evidence)
+        _check_same(recipe, other, evidence)
         evaluation = evaluate(read_run(evidence))
-    calibration = calibrated(dev_predictions(evidence or run), n_members=len(places))
-    card = _card(recipe, len(places), calibration, evaluation)
+    dev = [predictions for one in runs for predictions in dev_predictions(one)]
+    calibration = calibrated(dev, n_members=len(places))
+    card = _card(recipe, len(places), vote, calibration, evaluation)
     metadata: dict[str, Any] = {
         "schema": SCHEMA,
         "name": recipe.card.name or recipe.name,
         "version": recipe.card.version,
         "labels": list(recipe.data.labels),
-        "vote": "majority",
+        "vote": vote,
         "licence": recipe.card.licence,
         "features": FeatureOptions.from_dict(recipe.features).to_dict(),
         "calibration": {k: v for k, v in asdict(calibration).items() if k != "uncertain_below"},
@@ -86,14 +98,14 @@ def release(run: Path, output: Path, *, evidence: Path | None = None) -> Exporte
         "training": {
             "recipe": recipe.name,
             "digest": recipe.digest,
-            "commit": json.loads((run / "environment.json").read_text(encoding="utf-8"))["commit"],
+            "commit": json.loads((trained[0][0] / "environment.json").read_text(encoding="utf-8"))["commit"],
             "corpora": list(recipe.data.corpora),
-            "members": [{"seed": fold["seed"], "dev_speakers": fold["dev"]} for fold in folds],
+            "members": [{"seed": fold["seed"], "dev_speakers": fold["dev"]} for _, fold in trained],
         },
         "card": card,
     }
     exported = export([CoAttention.load(place) for place in places], output, metadata=metadata)
-    write_text(output.with_suffix(".md"), card)
+    write_text(card_file, card)
     return exported
 
 
@@ -135,8 +147,56 @@ def calibrated(dev: Sequence[Predictions], *, n_members: int) -> Calibration:
     )
 
 
+def _members(run: Path) -> tuple[Recipe, str, list[Path]]:
+    """The recipe, the vote and the runs whose parts are the members: an ensemble's, or the run itself."""
+    file = run / "ensemble.json"
+    if not file.is_file():
+        recipe = RunFolder(run).recipe
+        if recipe.variants:
+            raise ArtefactError(
+                "no_weights",
+                f"{run} is a study of several systems",
+                hint=f"name one of them: {', '.join(str(run / name) for name in recipe.variants)}",
+            )
+        return recipe, "majority", [run]
+    ensemble = read_record(file)
+    vote = ensemble.text("vote")
+    if vote not in VOTES:
+        raise UsageError("bad_value", f"{run} votes {vote!r}; a model file can hold one of {list(VOTES)}")
+    names = [member.text("run") for member in ensemble.records("members")]
+    runs = [
+        run / name if (run / name).is_dir() else Path(name) for name in names
+    ]  # within it, or as was given
+    recipes = [RunFolder(one).recipe for one in runs]
+    for one, recipe in zip(runs, recipes, strict=True):
+        if _apart_from_speakers(recipe, recipes[0]).digest != recipes[0].digest:
+            raise ArtefactError(
+                "several_recipes",
+                f"{one} was trained with another recipe than {runs[0]}",
+                hint="the runs of one model may differ in their speakers alone",
+            )
+    return (
+        RunFolder(run).recipe if (run / "recipe.json").is_file() else recipes[0],
+        vote,
+        list(dict.fromkeys(runs)),
+    )
+
+
+def _apart_from_speakers(recipe: Recipe, other: Recipe) -> Recipe:
+    """`recipe` with the name, protocol and members of `other`."""
+    return replace(
+        recipe, name=other.name, protocol=other.protocol, members=other.members, ensemble=other.ensemble
+    )
+
+
 def _finished_folds(run: Path) -> list[dict[str, Any]]:
     """The folds of `run`, in its own order, once every one of them has its trained weights."""
+    if RunFolder(run).recipe.model_kind == "probe":
+        raise ArtefactError(
+            "no_weights",
+            f"{run} is of a probe, which keeps no weights",
+            hint='a model file is made of a run of [model] kind = "coattention"',
+        )
     file = run / "folds.json"
     folds: list[dict[str, Any]] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else []
     places = [RunFolder(run).part(fold["seed"], fold["name"]) for fold in folds]
@@ -145,13 +205,13 @@ def _finished_folds(run: Path) -> list[dict[str, Any]]:
         raise ArtefactError(
             "no_weights",
             f"{run} holds {len(whole)} of {len(folds)} trained members",
-            hint="finish it with voxaffect train --resume; a probe is no member",
+            hint="finish it with voxaffect train --resume",
         )
     return folds
 
 
 def _check_same(recipe: Recipe, other: Recipe, where: Path) -> None:
-    if replace(recipe, protocol=other.protocol, name=other.name).digest != other.digest:
+    if _apart_from_speakers(recipe, other).digest != other.digest:
         raise UsageError(
             "other_recipe",
             f"{where} was trained with another recipe than the run",
@@ -159,7 +219,7 @@ def _check_same(recipe: Recipe, other: Recipe, where: Path) -> None:
         )
 
 
-def _card(recipe: Recipe, n_members: int, c: Calibration, evaluation: Evaluation | None) -> str:
+def _card(recipe: Recipe, n_members: int, vote: str, c: Calibration, evaluation: Evaluation | None) -> str:
     prose = recipe.resolve(recipe.card.text).read_text(encoding="utf-8") if recipe.card.text else ""
     lines = [
         f"# {recipe.card.name or recipe.name} {recipe.card.version}",
@@ -177,7 +237,12 @@ def _card(recipe: Recipe, n_members: int, c: Calibration, evaluation: Evaluation
         "## Inside",
         "",
         f"- labels: {', '.join(recipe.data.labels)}",
-        f"- members: {n_members}, majority vote, a tie goes to the higher mean probability",
+        f"- members: {n_members}, "
+        + (
+            "mean of probabilities"
+            if vote == "mean"
+            else "majority vote, a tie goes to the higher mean probability"
+        ),
         f"- corpora: {', '.join(recipe.data.corpora)}",
         f"- licence: {recipe.card.licence}",
         f"- temperature {c.temperature:g}, fitted on {c.dev_utterances} dev utterances, each answered by "

@@ -90,7 +90,11 @@ class RunFolder:
         except FileExistsError:
             owner = file.read_text(encoding="utf-8").strip()
             if owner.isdigit() and _alive(int(owner)):
-                raise UsageError("run_locked", f"{self.path} is in use by process {owner}") from None
+                raise UsageError(
+                    "run_locked",
+                    f"{self.path} is in use by process {owner}",
+                    hint="wait until it is done or end it, then add --resume; or choose another folder",
+                ) from None
             file.unlink(missing_ok=True)
             handle = os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
         with os.fdopen(handle, "w", encoding="utf-8") as lock:

@@ -23,7 +23,7 @@ def of_predictions(path: Path, predictions: Predictions) -> Baselines | None:
 
     Raises:
         CorpusError: `corpus_absent` where the run needs its corpora and they cannot be read; a cell that cannot be.
-        ArtefactError: `bad_baselines`, `bad_folds`.
+        ArtefactError: `bad_baselines`, `damaged_file`.
     """
     folder = path.parent
     if path.name == FILE_NAME and (folder / baselines.FILE_NAME).is_file():

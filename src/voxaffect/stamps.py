@@ -22,10 +22,10 @@ def optimistic_reason(fold: str) -> str:
 def plain_fold(fold: str) -> str:
     """The name of `fold` without the stamp.
 
-    >>> plain_fold("OPTIMISTIC validation-on-test: f1")
-    'f1'
+    >>> plain_fold("OPTIMISTIC validation-on-test: f1"), plain_fold("OPTIMISTIC random-split"), plain_fold("f1")
+    ('f1', 'OPTIMISTIC random-split', 'f1')
     """
-    return fold.partition(":")[2].strip() if optimistic_reason(fold) else fold
+    return (fold.partition(":")[2].strip() or fold) if optimistic_reason(fold) else fold
 
 
 def stamped(text: str) -> str:

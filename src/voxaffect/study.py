@@ -36,7 +36,7 @@ from voxaffect.train import (
     check_training_packages,
     collect,
     plan,
-    read_table,
+    read_tables,
     train_runs,
 )
 
@@ -89,7 +89,7 @@ def train_study(
     check_training_packages()
     machine = Machine(device, jobs, cache_folder, quiet)
     check_machine(machine)
-    table = read_table(recipe, quiet=quiet)
+    table, unlabelled = read_tables(recipe, quiet=quiet)
     recipe = resolved(recipe, table)
     systems = systems_of(recipe, table, run)
     folder = RunFolder(run)
@@ -102,7 +102,9 @@ def train_study(
                 system.folder.start(system.recipe, resume=True)
             for member in system.runs.values():
                 member.start(resume=True)
-        train_runs([r for system in systems for r in system.runs.values()], table, machine, recipe.name)
+        train_runs(
+            [r for system in systems for r in system.runs.values()], table, unlabelled, machine, recipe.name
+        )
         return _concluded(recipe, systems, table, run)
 
 

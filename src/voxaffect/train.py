@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from voxaffect import corpora, metadata, protocols
 from voxaffect.baselines import baselines, write_baselines
-from voxaffect.cache import ArrayCache
+from voxaffect.cache import LIMIT_VARIABLE, ArrayCache, cache_limit
 from voxaffect.errors import CorpusError, UsageError, missing_extra
 from voxaffect.evaluation import Evaluation, evaluate
 from voxaffect.files import write_json, write_text
@@ -95,21 +95,24 @@ def train(
     if recipe.is_study:
         raise ValueError(f"the recipe {recipe.name!r} is a study; train_study trains it")
     check_training_packages()
-    table = read_table(recipe, quiet=quiet)
+    table, unlabelled = read_tables(recipe, quiet=quiet)
     one = Run(recipe, RunFolder(run), plan(recipe, table))
     machine = Machine(device, jobs, cache_folder, quiet)
     check_machine(machine)
     one.folder.start(recipe, resume=resume)
     with one.folder.lock():
         one.start(resume=True)
-        train_runs([one], table, machine, recipe.name)
+        train_runs([one], table, unlabelled, machine, recipe.name)
         return collect(one, metadata.of_table(table))
 
 
-def train_runs(runs: Sequence[Run], table: UtteranceTable, machine: Machine, title: str) -> None:
+def train_runs(
+    runs: Sequence[Run], table: UtteranceTable, unlabelled: UtteranceTable, machine: Machine, title: str
+) -> None:
     """Train all unfinished parts of `runs`, whose folders are started; what they share is prepared once.
 
-    Runs that one store of examples serves are trained together, `machine.jobs` parts side by side.
+    Recipes that want it also hear the `unlabelled` utterances, of which a teacher may speak. Runs that one store of
+    examples serves are trained together, `machine.jobs` parts side by side.
     """
     encoders = Encoders()
     unfinished = [run for run in runs if run.unfinished]
@@ -118,14 +121,17 @@ def train_runs(runs: Sequence[Run], table: UtteranceTable, machine: Machine, tit
     silent = _silent(machine.quiet)
     for group in together(needs):
         members = [unfinished[i] for i in group]
+        cache = ArrayCache(machine.cache_folder, cache_limit())
         stores = prepare(
             [run.recipe for run in members],
             [needs[i] for i in group],
-            table + read_unlabelled(members[0].recipe),
+            table + unlabelled if members[0].recipe.distillation.unlabelled else table,
             encoders,
-            ArrayCache(machine.cache_folder),
+            cache,
             lambda rows: _progress(rows, silent),
         )
+        if not machine.quiet:
+            _report(cache)
         tasks = [
             (run, store, part) for run, store in zip(members, stores, strict=True) for part in run.unfinished
         ]
@@ -144,7 +150,12 @@ def train_runs(runs: Sequence[Run], table: UtteranceTable, machine: Machine, tit
 
 
 def read_table(recipe: Recipe, *, quiet: bool = False) -> UtteranceTable:
-    """The recipe's utterances: corpora read, filtered, labels mapped, those outside the label set left out.
+    """The first of `read_tables`."""
+    return read_tables(recipe, quiet=quiet)[0]
+
+
+def read_tables(recipe: Recipe, *, quiet: bool = False) -> tuple[UtteranceTable, UtteranceTable]:
+    """The recipe's utterances, corpora read, filtered and labels mapped: those of its label set, and the others.
 
     A corpus that does not hold just what its official release holds gets a line on stderr, unless `quiet`.
 
@@ -152,18 +163,12 @@ def read_table(recipe: Recipe, *, quiet: bool = False) -> UtteranceTable:
         UsageError: `unknown_corpus`, `unknown_property`, `no_match`.
         CorpusError: as `voxaffect.corpora.read`, `incomplete_corpus` where the recipe accepts none, `absent_label`.
     """
-    kept = _read_corpora(recipe, quiet).where(lambda u: u.label in recipe.data.labels)
+    every = _read_corpora(recipe, quiet)
+    kept = every.where(lambda u: u.label in recipe.data.labels)
     absent = sorted(set(recipe.data.labels) - set(kept.labels))
     if absent:
         raise CorpusError("absent_label", f"no utterance of {list(recipe.data.corpora)} is labelled {absent}")
-    return kept
-
-
-def read_unlabelled(recipe: Recipe) -> UtteranceTable:
-    """The utterances outside the label set, if the recipe wants what a teacher says of them; else none."""
-    if not recipe.distillation.unlabelled:
-        return UtteranceTable(())
-    return _read_corpora(recipe, quiet=True).where(lambda u: u.label not in recipe.data.labels)
+    return kept, every.where(lambda u: u.label not in recipe.data.labels)
 
 
 def _read_corpora(recipe: Recipe, quiet: bool) -> UtteranceTable:
@@ -262,10 +267,12 @@ def check_machine(machine: Machine) -> str:
     """The device itself; this process is made fit for forking where there are several jobs.
 
     Raises:
-        UsageError: `no_gpu`, or `bad_value` for another device, for no jobs, and for several on a GPU.
+        UsageError: `no_gpu`, or `bad_value` for another device, for no jobs, for several on a GPU, and for a limit of
+            the cache that is none.
     """
     import torch
 
+    cache_limit()
     if machine.jobs < 1:
         raise UsageError("bad_value", f"jobs is {machine.jobs}; expected at least 1")
     device = _device(machine.device)
@@ -296,6 +303,19 @@ def check_training_packages() -> None:
     for package in ("torch", "transformers", "matplotlib"):
         if find_spec(package) is None:
             raise missing_extra(package, "train")
+
+
+def _report(cache: ArrayCache) -> None:
+    """A line on stderr for what a cache lost, of each kind."""
+    said = []
+    if cache.damaged:
+        said.append(f"damaged entries, computed anew: {cache.damaged}")
+    if cache.removed:
+        said.append(
+            f"entries used longest ago, removed for want of room: {cache.removed}; {LIMIT_VARIABLE} sets its GB"
+        )
+    for what in said:
+        print(f"voxaffect: warning: cache at {cache.folder}: {what}", file=sys.stderr)  # noqa: T201
 
 
 def _progress(positions: Sequence[int], silent: bool | None) -> Iterator[int]:

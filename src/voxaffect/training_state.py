@@ -44,6 +44,8 @@ class TrainingState:
     def load(cls, path: Path, digest: str) -> TrainingState | None:
         """The state saved in `path`; None where there is none.
 
+        `digest` ends with `/DEVICE/THREADS`: on others the same sums are added up in another order.
+
         Raises:
             ArtefactError: `checkpoint_refused`: a bit of it changed, or it belongs to another `digest`.
         """
@@ -56,10 +58,24 @@ class TrainingState:
             )
         stored = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
         if stored["digest"] != digest:
-            raise ArtefactError(
-                "checkpoint_refused", f"{path} belongs to another recipe or fold", hint="delete it"
-            )
+            raise _other(path, stored["digest"], digest)
         return cls(json.loads(stored["history"]), **{k: stored[k] for k in _TENSORS})
+
+
+def _other(path: Path, begun: str, now: str) -> ArtefactError:
+    """The error for a checkpoint of another digest: what differs, and how to go on."""
+    (training, *then), (wanted, *here) = begun.rsplit("/", 2), now.rsplit("/", 2)
+    if training != wanted:
+        return ArtefactError(
+            "checkpoint_refused", f"{path} belongs to another recipe or fold", hint="delete it"
+        )
+    was, is_now = (f"{device}, threads: {threads}" for device, threads in (then, here))
+    return ArtefactError(
+        "checkpoint_refused",
+        f"{path} was begun on {was}; this is {is_now}, which changes the last bits of the weights",
+        hint="resume with the --device and --jobs of then (2 jobs or more: one thread each; else as OMP_NUM_THREADS "
+        "says), or delete it to train this fold from its start",
+    )
 
 
 _TENSORS = ("best", "average", "model", "optimizer", "distiller")

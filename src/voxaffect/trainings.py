@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from voxaffect.errors import ArtefactError
+from voxaffect.records import Record, read_json, records
 
 FILE_NAME = "folds.json"
 PARTS = ("train", "dev", "test")
@@ -48,23 +47,16 @@ def read_trainings(run: Path) -> tuple[Training, ...]:
     """The trainings that the `folds.json` of the folder `run` lists, () where it has none.
 
     Raises:
-        ArtefactError: `bad_folds` if the file is not what `voxaffect train` writes.
+        ArtefactError: `damaged_file`, naming the key, if the file is not what `voxaffect train` writes.
     """
     file = run / FILE_NAME
     if not file.is_file():
         return ()
-    try:
-        return tuple(_training(row) for row in json.loads(file.read_text(encoding="utf-8")))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ArtefactError(
-            "bad_folds",
-            f"{file} does not list seed, name, train, dev and test of each fold",
-            hint="voxaffect train writes it",
-            where=str(run),
-        ) from error
+    return tuple(_training(row) for row in records(file, read_json(file), "folds"))
 
 
-def _training(row: Mapping[str, Any]) -> Training:
-    train, dev, test = (tuple(map(str, row[part])) for part in PARTS)
-    utterances = {part: tuple(map(str, ids)) for part, ids in row.get("utterances", {}).items()}
-    return Training(int(row["seed"]), str(row["name"]), train, dev, test, utterances)
+def _training(row: Record) -> Training:
+    train, dev, test = (row.names(part) for part in PARTS)
+    within = row.record("utterances") if row.values.get("utterances") else None
+    ids = {part: within.names(part, ()) for part in PARTS} if within else {}
+    return Training(row.whole("seed", 0), row.text("name"), train, dev, test, ids)

@@ -11,7 +11,7 @@ import struct
 from collections.abc import Iterator
 
 from voxaffect.audio_format import Container
-from voxaffect.audio_input import Input
+from voxaffect.audio_input import TAIL_BYTES, Input
 
 _UNKNOWN = 2**62
 """Sizes from here on are what writers put before they know."""
@@ -22,16 +22,17 @@ _BLOCKS = (b"\xa3", b"\xa1")  # SimpleBlock, and Block in a BlockGroup
 
 
 def stops_early(source: Input, container: Container, last_block: int | None = None) -> bool:
-    """Whether a file is shorter than it says itself; False where it says nothing, and for a pipe.
+    """Whether a file is shorter than it says itself; False where it says nothing. Of a pipe that was read to its end,
+    whether an Ogg misses its last page; of any other pipe, False.
 
     `last_block` is where the content of the last Matroska block begins that could be read: a live recording
     does not say where it ends, but a block does. The position in the file is changed.
     """
     if source.size is None:
-        return False
+        return container.demuxer == "ogg" and bool(source.tail) and _lacks_last_page(source.tail)
     match container.demuxer:
         case "ogg":
-            return _lacks_last_page(source, source.size)
+            return _lacks_last_page(_read(source, max(0, source.size - TAIL_BYTES), TAIL_BYTES))
         case "avi":
             return _end_of_riff(source, source.size) > source.size + _SLOPPY
         case "caf":
@@ -43,9 +44,8 @@ def stops_early(source: Input, container: Container, last_block: int | None = No
     return False
 
 
-def _lacks_last_page(source: Input, size: int) -> bool:
-    """Whether an Ogg file ends without a whole page marked as the last. Source: RFC 3533, section 6."""
-    tail = _read(source, max(0, size - 65_536 - 27 - 255), 65_536 + 27 + 255)  # the longest page
+def _lacks_last_page(tail: bytes) -> bool:
+    """Whether an Ogg with this `tail` ends without a whole page marked as the last. Source: RFC 3533, section 6."""
     start = tail.rfind(b"OggS")
     header = tail[start : start + 27] if start >= 0 else b""
     if len(header) < 27 or not header[5] & 4:

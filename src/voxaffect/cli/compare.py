@@ -4,20 +4,14 @@ from __future__ import annotations
 
 import argparse
 
+from voxaffect.cli.evaluate import add_figure_arguments
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `voxaffect compare`."""
     parser.add_argument("runs", nargs="+", metavar="RUN", help="a run's folder, or a predictions CSV")
     parser.add_argument("--json", action="store_true", help="print one JSON object (default: text)")
-    parser.add_argument(
-        "--plot",
-        metavar="FILE",
-        help="write the confusion matrices side by side: .png, .pdf or .svg (default: no picture)",
-    )
-    parser.add_argument(
-        "--bootstrap", type=int, default=2000, metavar="N", help="draws behind an interval (default: 2000)"
-    )
-    parser.add_argument("--seed", type=int, default=0, help="seed of these draws (default: 0)")
+    add_figure_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -18,7 +18,8 @@ from voxaffect.table import UtteranceTable
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the sub-commands list, show, fetch, check and analyse."""
-    commands = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    commands = parser.add_subparsers(dest="action", metavar="ACTION")
+    parser.set_defaults(usage=parser.format_help)
     listing = commands.add_parser(
         "list", help="the corpora that can be read: terms, how to get them, whom to cite"
     )
@@ -75,7 +76,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Do what `args.action` names; the exit code comes back."""
+    """Do what `args.action` names; the exit code comes back. Without any, what there is goes to stderr."""
+    if args.action is None:
+        print(args.usage(), end="", file=sys.stderr)
+        return ExitCode.USAGE
     actions = {"list": _list, "show": _show, "fetch": _fetch, "check": _check, "analyse": _analyse}
     return int(actions[args.action](args))
 

@@ -35,6 +35,11 @@ def add_evaluation_arguments(parser: argparse.ArgumentParser) -> None:
         help="figures per value of a column of the predictions CSV or the run's utterances.csv, e.g. gender, or per "
         "corpus (default: none)",
     )
+    add_figure_arguments(parser)
+
+
+def add_figure_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of every command that evaluates: a picture, and the draws behind its intervals."""
     parser.add_argument(
         "--plot",
         metavar="FILE",
@@ -53,15 +58,21 @@ def add_evaluation_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the evaluation of each run; 0, or the error of the first run that cannot be evaluated."""
+    from voxaffect.predictions import predictions_file
+
+    check_bootstrap(args.bootstrap)
+    return evaluate_files({name: predictions_file(name) for name in args.runs}, args)
+
+
+def evaluate_files(files: Mapping[str, Path], args: argparse.Namespace) -> int:
+    """Print the evaluation of each predictions CSV under its name."""
     from voxaffect.certainty import certainty, read_temperatures
     from voxaffect.errors import VoxaffectError
     from voxaffect.evaluation import evaluate
-    from voxaffect.predictions import names_of, predictions_file, read_csv
+    from voxaffect.predictions import names_of, read_csv
 
-    check_bootstrap(args.bootstrap)
     evaluations, certainties = {}, {}
-    for name in args.runs:
-        path = predictions_file(name)
+    for name, path in files.items():
         try:
             predictions = read_csv(path)
             groups = _groups(path, args.groups, predictions.ids)

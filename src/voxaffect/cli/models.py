@@ -23,7 +23,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "models",
         nargs="*",
         metavar="MODEL",
-        help="names, files or folders (default: the bundled one; verify: all); export: the run folder; download: "
+        help="names, files or folders (default: the bundled one; verify: all); export: the folder of a run or an "
+        "ensemble; download: "
         "encoder weights to train from, ORG/NAME of the Hugging Face hub or " + ", ".join(FILES),
     )
     parser.add_argument(
@@ -38,6 +39,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="RUN",
         help="export: a run of the same recipe with speakers held out; the card gets its figures (default: none)",
+    )
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="export: replace the model file and its card FILE.md (default: refuse)",
     )
     parser.add_argument(
         "--json",
@@ -55,13 +61,13 @@ def run(args: argparse.Namespace) -> int:
     if args.action == "show":
         return _show(args.models or [None], args.json)
     if args.action == "export":
-        return _export(args.models, args.output, args.evidence)
+        return _export(args.models, args.output, args.evidence, args.overwrite)
     if args.action == "download":
         return _download(args.models, args.output, args.quiet)
     return _verify(args.models)
 
 
-def _export(runs: list[str], output: Path | None, evidence: Path | None) -> int:
+def _export(runs: list[str], output: Path | None, evidence: Path | None, overwrite: bool) -> int:
     if len(runs) != 1 or output is None or output.suffix != ".onnx":
         raise UsageError("bad_value", "models export takes one run folder and -o FILE.onnx")
     from importlib.util import find_spec
@@ -72,7 +78,7 @@ def _export(runs: list[str], output: Path | None, evidence: Path | None) -> int:
         raise missing_extra("torch", "train")
     from voxaffect.release import release
 
-    exported = release(Path(runs[0]), output, evidence=evidence)
+    exported = release(Path(runs[0]), output, evidence=evidence, overwrite=overwrite)
     print(
         f"{exported.path}  {exported.n_bytes / 1e6:.2f} MB  largest difference from torch {exported.difference:.1e}"
     )

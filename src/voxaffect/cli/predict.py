@@ -10,6 +10,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, BinaryIO
 
 from voxaffect import formats
+from voxaffect.answered import Answered
 from voxaffect.cli import add_model_arguments, error_line
 from voxaffect.errors import ExitCode, UsageError
 from voxaffect.files import cannot_write
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from voxaffect.predictor import Predictor
     from voxaffect.result import Result
 
+OPTIONS = ("channels", "window", "hop", "vad", "start", "end", "uncertain_below", "max_duration", "strict")
+"""Those that decide an answer."""
 EPILOG = """\
 examples:
   voxaffect predict call.wav                          a table
@@ -131,6 +134,8 @@ class _Run:
 
     def to_folder(self, outputs: Outputs) -> int:
         kept = [self.args.resume and outputs.done(i) for i in range(len(self.files))]
+        answered = Answered(outputs.folder, self._way())
+        answered.check([outputs.paths[i] for i, done in enumerate(kept) if done])
         todo = [i for i, done in enumerate(kept) if not done]
         self.n_done = sum(kept)
         if self.n_done and not self.args.quiet:
@@ -140,9 +145,10 @@ class _Run:
             outputs.folder.mkdir(parents=True, exist_ok=True)
             for i, result in zip(todo, results, strict=True):
                 if result.error is None:
-                    for path, chosen in zip(outputs.paths[i], outputs.formats, strict=True):
-                        path.parent.mkdir(parents=True, exist_ok=True)
-                        formats.save([result], path, chosen)
+                    with answered.answering(outputs.paths[i]):
+                        for path, chosen in zip(outputs.paths[i], outputs.formats, strict=True):
+                            path.parent.mkdir(parents=True, exist_ok=True)
+                            formats.save([result], path, chosen)
             if not self.failed:
                 outputs.errors.unlink(missing_ok=True)  # of an earlier run, whose failures are mended
         except OSError as error:
@@ -151,6 +157,12 @@ class _Run:
             if self.failed:
                 formats.save(self.failed, outputs.errors)
         return self._exit_code()
+
+    def _way(self) -> dict[str, object]:
+        """All that decides an answer besides its recording: the model and the options."""
+        model = self.predictor.model
+        options = {name: getattr(self.args, name) for name in OPTIONS}
+        return {"model": f"{model.name} {model.version} {model.sha256}", **options}
 
     def _results(self, files: Sequence[InputFile], progress: bool) -> Iterator[Result]:
         """A result for each of `files`, in order; failures are counted and said. Wrong options raise now."""

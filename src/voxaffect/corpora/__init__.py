@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from voxaffect.corpora.files import AudioHeader, audio_header, media_files, name_of
+from voxaffect.corpora.files import check_whole as check_file
 from voxaffect.corpora.info import CorpusInfo, Download, Fact
 from voxaffect.errors import CorpusError, UsageError
 from voxaffect.table import Utterance, UtteranceTable
@@ -198,6 +199,12 @@ def header(utterance: Utterance) -> AudioHeader:
     """
     measure: Callable[[Utterance], AudioHeader] | None = _offered(utterance, "header")
     return measure(utterance) if measure else audio_header(utterance.path)
+
+
+def check_whole(utterance: Utterance) -> None:
+    """Raise what `voxaffect.corpora.files.check_whole` finds in the recording of `utterance`, if it has one."""
+    if not _offered(utterance, "header"):
+        check_file(utterance.path)
 
 
 def stored_segments(utterance: Utterance) -> Sequence[Mapping[str, NDArray[Any]]] | None:

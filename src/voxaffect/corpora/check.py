@@ -25,10 +25,10 @@ class CheckReport:
     `table` holds the sound utterances only. `missing` are files that the corpus lists but that are not there,
     `extra` media files that it does not list and that nothing explains, `left_out` how many of the others
     there are for each reason. `withdrawn` names those of the missing files that the corpus took back, by the
-    release that had them last. `unreadable` are 0-byte files, headers without samples and what is not audio,
-    each with its reason. `conflicts` are faults between utterances: the same audio under two labels or
-    speakers, times beyond the end of a file. `repeats` are byte-identical files of one speaker and label,
-    which harm no split by speaker. `formats` counts recordings by sample rate and channels.
+    release that had them last. `unreadable` are 0-byte files, headers without samples, what is not audio,
+    and what is cut short or damaged, each with its reason. `conflicts` are faults between utterances: the same
+    audio under two labels or speakers, times beyond the end of a file. `repeats` are byte-identical files of one
+    speaker and label, which harm no split by speaker. `formats` counts recordings by sample rate and channels.
     """
 
     info: CorpusInfo
@@ -101,7 +101,9 @@ def check(name: str, root: str | Path, *, progress: Callable[[int, int], None] |
         path = corpora.source(utterance)
         if path not in headers and path not in faulty:
             try:
-                headers[path] = corpora.header(utterance)
+                header = corpora.header(utterance)
+                corpora.check_whole(utterance)
+                headers[path] = header
             except (AudioError, CorpusError) as error:
                 faulty[path] = error.code
                 (missing if error.code == "not_found" else unreadable).append(error.message)
@@ -229,7 +231,7 @@ def _lines(report: CheckReport) -> Iterable[str]:
     for title, names in (
         ("listed, but not there", report.missing),
         ("not part of the corpus", report.extra),
-        ("unreadable, not counted", report.unreadable),
+        ("unreadable or cut short, not counted", report.unreadable),
         ("contradictory", report.conflicts),
         ("more than in the official release", report.surplus),
     ):

@@ -17,6 +17,7 @@ VIDEO_SUFFIXES = frozenset({".mp4", ".avi", ".mov", ".mkv", ".webm", ".mpg", ".m
 MEDIA_SUFFIXES = AUDIO_SUFFIXES | VIDEO_SUFFIXES
 
 _BLOCK = 1 << 20  # bytes
+_UNSOUND = {"truncated": "cut short", "damaged": "damaged"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +165,26 @@ def audio_header(path: Path) -> AudioHeader:
     if duration <= 0:
         raise AudioError("no_audio", f"{path.name} has a header but no samples", where=str(path))
     return AudioHeader(track.sample_rate, track.channels, duration)
+
+
+def check_whole(path: Path) -> None:
+    """Raise AudioError `truncated` or `damaged` unless `path` holds all that it announces and all of it can be decoded.
+
+    PCM in a WAV file is measured by the file's size; everything else is decoded to its end.
+
+    Raises:
+        AudioError: also what `voxaffect.audio.AudioReader.blocks` finds, samples that are no sound among it.
+    """
+    from voxaffect.audio import open_audio
+
+    with open_audio(path) as reader:
+        if reader.is_measured:
+            return
+        for _ in reader.blocks():
+            pass
+        for notice in reader.notices:
+            if what := _UNSOUND.get(notice.code):
+                raise AudioError(notice.code, f"{path.name} is {what}: {notice.message}", where=str(path))
 
 
 def content_digest(path: Path) -> str:

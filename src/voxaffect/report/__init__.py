@@ -15,8 +15,8 @@ from voxaffect.html_page import Figure, Part, Section, Stamp, bullets, page
 from voxaffect.report import certainty, compared, confusions, headline, members, protocol, speakers, splits
 from voxaffect.report.source import read_source
 from voxaffect.report.system import Source
-from voxaffect.report.wording import fold_name
 from voxaffect.significance import N_BOOTSTRAP
+from voxaffect.stamps import plain_fold
 
 ENDINGS = (".html", ".htm")
 
@@ -103,7 +103,7 @@ def _training(source: Source) -> Section | None:
     figures: list[Part] = []
     for system in source.systems:
         if system.epochs:
-            rows = [{**row, "fold": fold_name(row["fold"])} for row in system.epochs]
+            rows = [{**row, "fold": plain_fold(row["fold"])} for row in system.epochs]
             of = f" of {system.title}" if len(source.systems) > 1 else ""
             each = "member" if system.vote else "fold"
             figures.append(Figure(training_charts(rows), f"Training curves{of}, one panel for each {each}"))

@@ -13,8 +13,8 @@ from typing import Any
 from voxaffect.corpora.sheet import read_sheet
 from voxaffect.errors import UsageError
 from voxaffect.recipe import Recipe, recipe_from_json
-from voxaffect.report.records import damaged, read_json, read_record, records
-from voxaffect.report.system import MEASURES, NoAudio, Training
+from voxaffect.records import damaged, read_record
+from voxaffect.report.system import MEASURES, NoAudio
 
 BASELINES = "voxaffect.baselines/1"
 LOSSES = ("epoch", "train_loss", "dev_loss")
@@ -41,20 +41,6 @@ def read_environment(places: Sequence[Path]) -> Mapping[str, Any]:
     """Command, commit, versions; {} if nothing says."""
     file = find(places, "environment.json")
     return read_record(file).values if file else {}
-
-
-def read_trainings(run: Path) -> tuple[Training, ...]:
-    """Who trained, selected and tested, from folds.json."""
-    file = run / "folds.json"
-    if not file.is_file():
-        return ()
-    trainings = []
-    for row in records(file, read_json(file), "folds"):
-        train, dev, test = (row.names(part) for part in ("train", "dev", "test"))
-        within = row.record("utterances") if row.values.get("utterances") else None
-        ids = {part: within.names(part, ()) for part in ("train", "dev", "test")} if within else {}
-        trainings.append(Training(row.whole("seed", 0), row.text("name"), train, dev, test, ids))
-    return tuple(trainings)
 
 
 def read_epochs(run: Path) -> tuple[Mapping[str, Any], ...]:

@@ -6,11 +6,11 @@ is read.
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from voxaffect.report.system import Training
+from voxaffect.metadata import plain_text
+from voxaffect.trainings import Training
 
 Facts = Mapping[str, str]
 """The columns known of one utterance."""
@@ -34,18 +34,12 @@ class Overlap:
     example: str
 
 
-def _plain(text: str) -> str:
-    """`text` without what does not change its words: case, punctuation, space, the forms of Unicode."""
-    folded = unicodedata.normalize("NFKC", text).casefold()
-    return " ".join("".join(c if c.isalnum() or c == "'" else " " for c in folded).split())
-
-
 def _within(*columns: str) -> Callable[[Facts], str]:
     """The value of the last column, told apart by the ones before it; "" where one is unknown."""
 
     def key(facts: Facts) -> str:
         cells = ((column, facts.get(column, "")) for column in columns)
-        values = [_plain(cell) if column == "text" else cell for column, cell in cells]
+        values = [plain_text(cell) if column == "text" else cell for column, cell in cells]
         return " / ".join(values) if all(values) else ""
 
     return key

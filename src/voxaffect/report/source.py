@@ -11,14 +11,15 @@ from typing import Any
 
 from voxaffect.errors import ArtefactError, VoxaffectError
 from voxaffect.evaluation import evaluate
-from voxaffect.predictions import predictions_file, read_csv
+from voxaffect.predictions import Predictions, predictions_file, read_csv
 from voxaffect.recipe import Recipe
+from voxaffect.records import Record, damaged, read_record
 from voxaffect.report import folder
 from voxaffect.report.overlaps import broken_rules
-from voxaffect.report.records import Record, damaged, read_record
-from voxaffect.report.system import OPTIMISTIC, Member, Source, System, Vote
+from voxaffect.report.system import Member, Source, System, Vote
 from voxaffect.report.votes import read_vote
 from voxaffect.significance import N_BOOTSTRAP
+from voxaffect.trainings import read_trainings
 
 STUDY = "voxaffect.study/1"
 
@@ -75,7 +76,7 @@ def _system(
     places = [] if run.is_file() else [run, *([study] if study else [])]
     vote = read_vote(run, predictions)
     members = [place for m in vote.members if (place := _member_run(run, m))] if vote else []
-    trainings = folder.read_trainings(run)
+    trainings = read_trainings(run)
     recipe, digest = folder.read_recipe(places)
     baselines, left_out = folder.read_baselines(places)
     return System(
@@ -92,7 +93,7 @@ def _system(
         baselines=baselines,
         left_out=left_out,
         facts=folder.read_facts([*places, *members], file),
-        reasons=_reasons(predictions.folds, vote) or broken_rules(trainings),
+        reasons=_reasons(predictions, vote) or broken_rules(trainings),
     )
 
 
@@ -105,10 +106,9 @@ def _title(run: Path, recipe: Recipe | None, name: str) -> str:
     return name
 
 
-def _reasons(folds: tuple[str, ...], vote: Vote | None) -> tuple[str, ...]:
+def _reasons(predictions: Predictions, vote: Vote | None) -> tuple[str, ...]:
     """Why the figures are better than honest ones would be, as folds and ensemble own up to it."""
-    stamped = sorted(fold.removeprefix(OPTIMISTIC) for fold in set(folds) if fold.startswith(OPTIMISTIC))
-    reasons = [fold.partition(":")[0].strip() for fold in stamped] + list(vote.optimistic if vote else ())
+    reasons = [*predictions.optimistic, *(vote.optimistic if vote else ())]
     return tuple(dict.fromkeys(reason.replace("-", " ") for reason in reasons))
 
 

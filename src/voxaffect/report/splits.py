@@ -9,8 +9,10 @@ import numpy as np
 from voxaffect.html_page import Cell, Content, Part, Section, Table, paragraph
 from voxaffect.predictions import Predictions
 from voxaffect.report.overlaps import KINDS, Overlap, overlaps
-from voxaffect.report.system import Source, System, Training
-from voxaffect.report.wording import count, fold_name, listed, number, percent, range_of, shortened
+from voxaffect.report.system import Source, System
+from voxaffect.report.wording import count, listed, number, percent, range_of, shortened
+from voxaffect.stamps import plain_fold
+from voxaffect.trainings import Training
 
 MEANING = {
     "speaker": "the same person",
@@ -84,7 +86,7 @@ def _folds(system: System) -> Table:
         of_fold = [t for t in tested if t.fold == fold]
         rows.append(
             [
-                fold_name(fold),
+                plain_fold(fold),
                 listed([names[s] for s in of_fold[0].test], 30),
                 range_of(len(t.train) for t in of_fold),
                 _selecting(of_fold, names, several),

@@ -10,23 +10,10 @@ from voxaffect.evaluation import Evaluation
 from voxaffect.predictions import Predictions
 from voxaffect.recipe import Recipe
 from voxaffect.significance import Interval, McNemar
+from voxaffect.trainings import Training
 
 MEASURES = ("WA", "UA", "macro-F1")
 """The measures in the order in which papers of this field print them."""
-OPTIMISTIC = "OPTIMISTIC "
-"""How the name of a fold begins whose answers are better than honest ones would be."""
-
-
-@dataclass(frozen=True)
-class Training:
-    """Who had which part in one training. `utterances` are the ids of each part where the split is of utterances."""
-
-    seed: int
-    fold: str
-    train: tuple[str, ...]
-    dev: tuple[str, ...]
-    test: tuple[str, ...]
-    utterances: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ import numpy as np
 from voxaffect import metrics
 from voxaffect.errors import ArtefactError
 from voxaffect.predictions import Predictions, read_csv
-from voxaffect.report.records import Record, damaged, read_record
+from voxaffect.records import Record, damaged, read_record
 from voxaffect.report.system import MEASURES, Member, Vote
 from voxaffect.significance import Interval, McNemar
 

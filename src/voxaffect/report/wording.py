@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
-from voxaffect.report.system import OPTIMISTIC
 from voxaffect.significance import Interval
 
 NONE = "–"
@@ -92,16 +91,6 @@ def listed(words: Sequence[str], limit: int = 12) -> str:
     if len(words) <= limit:
         return ", ".join(words)
     return f"{', '.join(words[:limit])} and {len(words) - limit} more"
-
-
-def fold_name(fold: str) -> str:
-    """The name of a fold without what its stamp says, which the page says already.
-
-    >>> fold_name("OPTIMISTIC validation-on-test: f1"), fold_name("f1")
-    ('f1', 'f1')
-    """
-    stamped = fold.startswith(OPTIMISTIC) and ": " in fold
-    return fold.partition(": ")[2] if stamped else fold
 
 
 def shortened(speakers: Iterable[str]) -> dict[str, str]:
