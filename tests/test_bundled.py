@@ -58,7 +58,8 @@ def test_it_is_clearly_better_than_egemaps_on_the_same_speakers() -> None:
     found = compare(svm, run).to_dict()
     stored = json.loads((EVIDENCE / "egemaps" / "comparison.json").read_text(encoding="utf-8"))["comparison"]
     assert json.loads(json.dumps(found)) == stored
-    assert evaluate(run).ua.value > evaluate(svm).ua.value
+    assert found["difference"]["UA"]["low"] > 0.04  # type: ignore[index]  # on other speakers, too
+    assert found["speakers"]["second_better"] > 5 * found["speakers"]["first_better"]  # type: ignore[index]
 
 
 def test_models_verify_accepts_it(capsys: pytest.CaptureFixture[str]) -> None:
@@ -83,21 +84,23 @@ def test_the_clips_show_the_formats_that_people_have() -> None:
     assert (silence.label, silence.reason) == (None, "no_speech")
 
 
-def test_a_louder_copy_of_a_clip_that_it_is_sure_of_keeps_its_label() -> None:
-    """Not a claim about every voice: a guard against a model that hears nothing but the level."""
+def test_the_level_of_a_clip_hardly_moves_its_probabilities() -> None:
+    """A guard against a model that hears the level: quiet is not sad by itself."""
     from voxaffect.audio import mono, read_audio
 
     model = load()
-    n_sure = 0
+    n_heard = 0
     for clip in sorted(CLIPS.iterdir()):
         result = model.predict(clip)
-        if result.label is None or result.uncertain:
+        if result.probs is None:
             continue
-        n_sure += 1
+        n_heard += 1
         samples = mono(read_audio(clip).samples)
-        for gain in (0.7, 1.4):  # 3 dB either way
-            assert model.predict((samples * gain, 16_000)).label == result.label
-    assert n_sure >= 2
+        for gain, most in ((0.25, 0.1), (0.7, 0.03), (1.4, 0.03)):
+            probs = model.predict((samples * gain, 16_000)).probs
+            assert probs is not None
+            assert max(abs(probs[label] - p) for label, p in result.probs.items()) < most
+    assert n_heard >= 5
 
 
 def test_real_speech_of_a_corpus_gets_finite_answers(shared_corpora: Path) -> None:

@@ -230,6 +230,44 @@ def test_a_model_file_of_it_agrees_with_torch(corpus: Path, tmp_path: Path) -> N
     assert answer.label in ("angry", "sad", None)
 
 
+def test_half_precision_halves_the_file_and_hardly_moves_an_answer(tmp_path: Path) -> None:
+    from voxaffect.export import export
+    from voxaffect.modelfile import read_model
+    from voxaffect.recogniser import open_recogniser
+
+    model = student(mfcc={**BILSTM, "hidden": 64})
+    rng = np.random.default_rng(0)
+    features, targets = rng.standard_normal((60, 256)), np.arange(60) % 2
+    features[targets == 1] += 1.0
+    model.wiring.head.fit(features, targets, features, targets, seed=0)  # type: ignore[union-attr, operator]
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    metadata = {
+        "schema": "voxaffect.model/1",
+        "name": "half",
+        "version": "1",
+        "labels": ["angry", "sad"],
+        "vote": "majority",
+        "licence": "none",
+        "features": {"preset": "native"},
+        "calibration": {"temperature": 1.0},
+        "uncertain_below": 0.0,
+    }
+    whole = export([model], tmp_path / "whole.onnx", metadata=metadata)
+    half = export([model], tmp_path / "half.onnx", metadata=metadata, half=True)
+    assert half.n_bytes < 0.62 * whole.n_bytes
+    assert half.difference < 1e-5  # from the rounded weights
+    assert whole.rounding == 0.0 < half.rounding < 1e-2
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert read_model(tmp_path / "half.onnx").metadata["weights"] == "float16"
+    tone = 0.1 * np.sin(2 * np.pi * 220 * np.arange(24_000) / 16_000).astype(np.float32)
+    answers = []
+    for name in ("whole", "half"):
+        recogniser = open_recogniser(read_model(tmp_path / f"{name}.onnx"), device="cpu")
+        answers.append(np.exp(recogniser.log_probs(recogniser.items(tone))))
+    np.testing.assert_allclose(answers[1], answers[0], atol=1e-2)
+    assert not np.array_equal(answers[1], answers[0])
+
+
 def test_three_branches_are_taught_together(corpus: Path, tmp_path: Path) -> None:
     text = RECIPE + (
         "[model.spectrogram]\nkind = 'vit'\npatch = [200, 4]\ndim = 8\ndepth = 1\nheads = 2\nn_channels = 1\n"

@@ -234,7 +234,7 @@ def test_speakers_are_counted_by_who_hears_them_better() -> None:
     assert (tally.first, tally.second) == (pytest.approx((1 + 1 + 0.5 + 0.5) / 4), pytest.approx(3.5 / 4))
     text = compare(first, second).render("cnn", "vit")
     assert "speakers heard better by cnn 1, vit 2: exact sign test p = 1\n" in text
-    assert "mean of the speakers' own UA: cnn 75.0, vit 87.5\n" in text
+    assert "UA averaged over speakers: cnn 75.0, vit 87.5\n" in text
 
 
 def test_a_speaker_of_one_class_counts_by_that_class_and_seeds_are_averaged() -> None:

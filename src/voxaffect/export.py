@@ -10,6 +10,7 @@ batch size baked in, the parity check finds.
 from __future__ import annotations
 
 import contextlib
+import copy
 import io
 import json
 import logging
@@ -46,6 +47,8 @@ AXES: Mapping[str, Mapping[int, str]] = {
     "log_mel": {0: "batch", 1: "mel_frames"},
     "n_samples": {0: "batch"},
 }
+HALVED_FROM = 1024
+"""Numbers that a tensor must have for half precision to keep it in 16 bits: smaller ones save nothing."""
 PARITY_SECONDS = ((1.3,), (3.0, 1.3, 0.7))
 """Item lengths of the batches that torch and ONNX Runtime are compared on; the second one is padded."""
 PUBLISHED_SECONDS = ((3.0,), (3.0, 3.0, 3.0))
@@ -53,11 +56,15 @@ PUBLISHED_SECONDS = ((3.0,), (3.0, 3.0, 3.0))
 
 @dataclass(frozen=True)
 class Exported:
-    """What was written: where, how many bytes, and the largest difference of a probability from torch."""
+    """What was written: where, how many bytes, and the largest difference of a probability from torch.
+
+    `rounding` is the largest difference that half precision made before that, 0 without it.
+    """
 
     path: Path
     n_bytes: int
     difference: float
+    rounding: float = 0.0
 
 
 def export(
@@ -66,12 +73,14 @@ def export(
     *,
     metadata: Mapping[str, Any],
     tolerance: float = TOLERANCE,
+    half: bool = False,
 ) -> Exported:
     """Write `models` (CoAttention or Probe: `inputs`, features to logits) as one ONNX file with one member
     each.
 
     `metadata` is the JSON object of the model file; its `members` and `inputs` are filled in here. Members
-    may read different features. Members with the very same frozen encoder share it.
+    may read different features. Members with the very same frozen encoder share it. With `half` the weights are
+    rounded to 16 bits and kept so, half the size; they are computed with in 32 bits, as without it.
 
     Raises:
         ArtefactError: `parity` if ONNX Runtime and torch differ by more than `tolerance`; nothing is
@@ -81,6 +90,11 @@ def export(
     if not models:
         raise ValueError("export needs at least one model")
     description = {**metadata, "members": len(models)}
+    if half:
+        description["weights"] = "float16"
+        models, rounding = _rounded(models)
+    else:
+        rounding = 0.0
     ensemble = Ensemble(models)
     was_training = [model.training for model in models]
     devices = [next(iter([*model.parameters(), *model.buffers()])).device for model in models]
@@ -88,6 +102,8 @@ def export(
         ensemble.eval().cpu()
         description["inputs"] = list(ensemble.features)
         graph = _trace(ensemble)
+        if half:
+            _halve(graph.graph)
         _describe(graph, description)
         content = write_digest(graph.SerializeToString())
         difference = _checked_parity(ensemble, content, Path(path).name)
@@ -101,7 +117,45 @@ def export(
             f"allowed is {tolerance:.3g}; {Path(path).name} was not written",
         )
     write_bytes(Path(path), content)
-    return Exported(Path(path), len(content), difference)
+    return Exported(Path(path), len(content), difference, rounding)
+
+
+def _rounded(models: Sequence[nn.Module]) -> tuple[list[nn.Module], float]:
+    """Copies with every larger weight rounded to 16 bits, and the largest difference of a probability it makes."""
+    copies = [copy.deepcopy(model).cpu().eval() for model in models]
+    with torch.no_grad():
+        for made in copies:
+            for values in (*made.parameters(), *made.buffers()):
+                if values.dtype == torch.float32 and values.numel() >= HALVED_FROM:
+                    values.copy_(values.half().float())
+        batch = _example((3.0, 1.3, 0.7), published=_is_fixed(Ensemble(copies)))
+        whole, rounded = (
+            [model(batch).softmax(-1) for model in some]
+            for some in ([copy.deepcopy(model).cpu().eval() for model in models], copies)
+        )
+    return copies, max(float((a - b).abs().max()) for a, b in zip(whole, rounded, strict=True))
+
+
+def _halve(graph: onnx.GraphProto) -> None:
+    """Keep every initializer that 16 bits can hold exactly in 16 bits, with a cast to 32 before whatever reads it."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    casts = []
+    for tensor in graph.initializer:
+        if tensor.data_type != TensorProto.FLOAT:
+            continue
+        values = numpy_helper.to_array(tensor)
+        halved = values.astype(np.float16)
+        if values.size < HALVED_FROM or not np.array_equal(halved.astype(np.float32), values):
+            continue
+        name = tensor.name
+        tensor.CopyFrom(numpy_helper.from_array(halved, name + "/half"))
+        casts.append(
+            helper.make_node("Cast", [tensor.name], [name], to=TensorProto.FLOAT, name=name + "/cast")
+        )
+    nodes = [*casts, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)
 
 
 def _checked_parity(ensemble: Ensemble, content: bytes, name: str) -> float:

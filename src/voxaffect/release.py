@@ -51,12 +51,19 @@ class Calibration:
     certain: float
 
 
-def release(run: Path, output: Path, *, evidence: Path | None = None, overwrite: bool = False) -> Exported:
+def release(
+    run: Path,
+    output: Path,
+    *,
+    evidence: Path | None = None,
+    overwrite: bool = False,
+    half: bool = False,
+) -> Exported:
     """Write the trained members of `run` as the model file `output`, and its card beside it as .md.
 
     Of a run they are its folds and seeds, of an ensemble those of its runs. Temperature and the threshold of
     uncertainty are fitted on dev speakers: those of `evidence` where it is given (there are more of them), else those
-    of `run`.
+    of `run`. `half` keeps the weights in 16 bits.
 
     Raises:
         ArtefactError: `no_weights`: the run holds no finished, trained parts; `several_recipes`: the runs of an
@@ -104,7 +111,7 @@ def release(run: Path, output: Path, *, evidence: Path | None = None, overwrite:
         },
         "card": card,
     }
-    exported = export([CoAttention.load(place) for place in places], output, metadata=metadata)
+    exported = export([CoAttention.load(place) for place in places], output, metadata=metadata, half=half)
     write_text(card_file, card)
     return exported
 

@@ -115,7 +115,7 @@ class Comparison:
             lines += [
                 f"  speakers heard better by {first} {t.first_better}, {second} {t.second_better}: exact sign test "
                 f"p = {t.p:.3g}",
-                f"  mean of the speakers' own UA: {first} {100 * t.first:.1f}, {second} {100 * t.second:.1f}",
+                f"  UA averaged over speakers: {first} {100 * t.first:.1f}, {second} {100 * t.second:.1f}",
             ]
         about = f"  {self.n_shared} utterances; intervals resample {interval.n_clusters} {interval.clusters}"
         if not self.n_shared == self.n_first == self.n_second:

@@ -46,6 +46,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="export: replace the model file and its card FILE.md (default: refuse)",
     )
     parser.add_argument(
+        "--half",
+        action="store_true",
+        help="export: keep the weights in 16 bits, for half the size (default: 32)",
+    )
+    parser.add_argument(
         "--json",
         action="store_true",
         help="show: the metadata as JSON, without the card (default: text with it)",
@@ -61,13 +66,14 @@ def run(args: argparse.Namespace) -> int:
     if args.action == "show":
         return _show(args.models or [None], args.json)
     if args.action == "export":
-        return _export(args.models, args.output, args.evidence, args.overwrite)
+        return _export(args)
     if args.action == "download":
         return _download(args.models, args.output, args.quiet)
     return _verify(args.models)
 
 
-def _export(runs: list[str], output: Path | None, evidence: Path | None, overwrite: bool) -> int:
+def _export(args: argparse.Namespace) -> int:
+    runs, output = args.models, args.output
     if len(runs) != 1 or output is None or output.suffix != ".onnx":
         raise UsageError("bad_value", "models export takes one run folder and -o FILE.onnx")
     from importlib.util import find_spec
@@ -78,9 +84,13 @@ def _export(runs: list[str], output: Path | None, evidence: Path | None, overwri
         raise missing_extra("torch", "train")
     from voxaffect.release import release
 
-    exported = release(Path(runs[0]), output, evidence=evidence, overwrite=overwrite)
+    exported = release(
+        Path(runs[0]), output, evidence=args.evidence, overwrite=args.overwrite, half=args.half
+    )
+    rounded = f", of 16 from 32 bits {exported.rounding:.1e}" if args.half else ""
     print(
         f"{exported.path}  {exported.n_bytes / 1e6:.2f} MB  largest difference from torch {exported.difference:.1e}"
+        + rounded
     )
     return ExitCode.OK
 
