@@ -13,13 +13,14 @@ import argparse
 import json
 import math
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 HEADER = (
-    "| recipe | corpus and protocol | utterances | speakers | classes | seeds | UA, % [95 %] | WA, % "
+    "| run | corpus and protocol | utterances | speakers | classes | seeds | UA, % [95 %] | WA, % "
     "| UA over seeds: std, range |\n|---|---|--:|--:|--:|--:|---|--:|---|\n"
 )
 STUDY_HEADER = (
@@ -81,19 +82,27 @@ def table(results: Path) -> str:
         metrics = json.loads(file.read_text(encoding="utf-8"))
         if "evaluation" in metrics:
             recipe = json.loads((file.parent / "recipe.json").read_text(encoding="utf-8"))
-            rows.append(row(recipe, metrics["evaluation"]))
+            rows.append(row(file.parent.name, recipe, metrics["evaluation"], changes(file.parent)))
     return HEADER + "".join(rows) if rows else ""
 
 
-def row(recipe: Mapping[str, Any], evaluation: Mapping[str, Any]) -> str:
-    """One line: `recipe` as in recipe.json, `evaluation` as in metrics.json."""
+def changes(run: Path) -> list[str]:
+    """What the command of `run` set in place of the recipe's own values."""
+    file = run / "environment.json"
+    words = json.loads(file.read_text(encoding="utf-8"))["command"] if file.is_file() else []
+    return [after for word, after in pairwise(words) if word == "--set"]
+
+
+def row(name: str, recipe: Mapping[str, Any], evaluation: Mapping[str, Any], changed: Sequence[str]) -> str:
+    """One line: the run's `name`, `recipe` as in recipe.json, `evaluation` as in metrics.json."""
     ua, wa = (evaluation["measures"][name] for name in ("UA", "WA"))
     n_seeds = len(evaluation["seeds"])
     spread = evaluation["spread"]["UA"]
     over_seeds = f"{percent(spread['std'])}, {percent(spread['low'])} to {percent(spread['high'])}"
     cells = (
-        f"`{recipe['name']}`",
-        recipe["title"] or f"{', '.join(recipe['data']['corpora'])}, {recipe['protocol']['folds']}",
+        f"`{name}`",
+        (recipe["title"] or f"{', '.join(recipe['data']['corpora'])}, {recipe['protocol']['folds']}")
+        + "".join(f"; `{assignment}`" for assignment in changed),
         evaluation["n_utterances"],
         len(evaluation["speakers"]),
         len(evaluation["labels"]),

@@ -184,6 +184,14 @@ def test_a_row_holds_the_figures_and_where_they_come_from(project: Path) -> None
     assert two[7:] == ["87.5", "17.7, 75.0 to 100.0"]  # std of 1 and 3/4 with n - 1: 0.25 / sqrt(2)
 
 
+def test_what_the_command_changed_of_the_recipe_stands_in_its_row(project: Path) -> None:
+    command = ["voxaffect", "train", "a.toml", "--set", "protocol.folds=other", "--jobs", "2"]
+    (project / "results/a-run/environment.json").write_text(json.dumps({"command": command}))
+    _, _, one, two = tables.table(project / "results").splitlines()
+    assert "| x, speaker-groups; `protocol.folds=other` |" in one
+    assert ";" not in two
+
+
 def test_documents_are_rewritten_once_and_then_stay(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
