@@ -50,6 +50,24 @@ def test_card_and_readme_say_what_another_corpus_does_to_it() -> None:
         assert ua in readme
 
 
+def test_what_noise_costs_it_is_what_its_answers_give() -> None:
+    folder = ROOT / "results/bundled-robustness"
+    table = json.loads((folder / "robustness.json").read_text(encoding="utf-8"))
+    ua = {c["condition"]: 100 * c["UA"] for c in table["conditions"]}
+    assert len(ua) == 36
+    found = sorted(
+        round(100 * evaluate(read_csv(file), n_bootstrap=100).ua.value, 6)
+        for file in (folder / "predictions").glob("*.csv")
+    )
+    assert found == pytest.approx(sorted(ua.values()), abs=1e-5)
+    at_10 = [ua["clean"] - value for name, value in ua.items() if name.endswith("SNR 10 dB")]
+    assert (round(min(at_10)), round(max(at_10))) == (30, 36)
+    card = read_model(find_model(None)).card
+    assert "30 to 36 points of UA at an SNR of 10 dB, 12 and 31 in rooms" in card
+    assert [round(ua["clean"] - ua[f"room, RT60 {t} s"]) for t in ("0.3", "0.6")] == [12, 31]
+    assert [round(ua["clean"] - ua[name]) for name in ("first 0.5 s", "mu-law, 8 kHz")] == [39, 6]
+
+
 def test_the_evidence_is_of_the_recipe_that_made_the_model() -> None:
     """The two runs share everything but the protocol."""
     recipe = json.loads((EVIDENCE / "recipe.json").read_text(encoding="utf-8"))

@@ -80,6 +80,19 @@ def test_training_curves_survive_a_loss_that_is_not_finite() -> None:
     assert plots.png(plots.training_figure(broken)).startswith(PNG)
 
 
+def test_a_long_title_over_long_names_stays_within_the_picture() -> None:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    title = "A corpus, another corpus and a third, four classes, five groups of unseen speakers, some model"
+    figure = plots.price_figure({"speech-shaped, SNR 20 dB": {"UA": (-0.1, -0.2, 0.0)}}, title)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    (text,) = (t for t in figure.texts if "corpus" in t.get_text())
+    box = text.get_window_extent(canvas.get_renderer())
+    assert box.x0 >= 0
+    assert box.x1 <= figure.bbox.width
+
+
 def test_a_reliability_curve_shows_each_bin() -> None:
     bins = reliability([0.3, 0.9, 0.95], [True, True, False])
     figure = plots.reliability_figure(bins, 0.1)

@@ -227,9 +227,11 @@ def price_figure(prices: Mapping[str, Mapping[str, tuple[float, float, float]]],
     axis.axvline(0, color=INK, linewidth=0.8)
     axis.set_yticks(range(len(prices)), list(prices))
     axis.invert_yaxis()
-    axis.margins(x=0.15)
+    axis.margins(x=0.15, y=0.01)
     axis.set_xlabel("points, 95 % interval")
-    axis.set_title(textwrap.fill(title, 70), fontsize=10)
+    figure.suptitle(
+        textwrap.fill(title, 70), fontsize=10
+    )  # over the labels too: beside them it would be cut off
     axis.spines[["top", "right", "left"]].set_visible(False)
     axis.tick_params(left=False)
     if len(measures) > 1:
