@@ -98,7 +98,9 @@ class Enrolment:
     mixture: float
 
 
-def enrol(statistics: npt.ArrayLike, log_probs: npt.ArrayLike, seconds: npt.ArrayLike, gauge: Gauge) -> Enrolment:
+def enrol(
+    statistics: npt.ArrayLike, log_probs: npt.ArrayLike, seconds: npt.ArrayLike, gauge: Gauge
+) -> Enrolment:
     """The enrolment of N pieces of audio: (N, D) statistics, (N, K) plain log-probabilities, (N,) seconds.
 
     Raises ValueError if there is none, or a length does not fit.
@@ -127,7 +129,9 @@ def fit_gauge(log_probs: Floats, targets: npt.NDArray[np.int64], units: Sequence
     if free < 1:
         raise ValueError("no unit has two utterances of one class to tell how far these vary")
     values, vectors = np.linalg.eigh(within.T @ within / free)
-    kept = values > EPSILON * max(float(values.max()), EPSILON)  # all but the direction of what is common to a row
+    kept = values > EPSILON * max(
+        float(values.max()), EPSILON
+    )  # all but the direction of what is common to a row
     gauge = Gauge(vectors[:, kept] / np.sqrt(values[kept]), 1.0)
     spread = float(np.mean([gauge.excess(log_probs[numbers == unit]) for unit in range(len(names))]))
     if not (kept.any() and spread > 0):
@@ -146,14 +150,15 @@ def fit_voice(
 
     The classes' shifts sum to zero; the mean is over units, each counted once.
     """
-    names, numbers = np.unique(np.asarray(units), return_inverse=True)
+    _, numbers = np.unique(np.asarray(units), return_inverse=True)
     one_hot = np.eye(n_classes)[targets]
     of_unit, classes_of_unit = _means(statistics, numbers), _means(one_hot, numbers)
     # Within units only the classes differ. The solution of least norm sums to zero over classes.
-    shifts, *_ = np.linalg.lstsq(one_hot - classes_of_unit[numbers], statistics - of_unit[numbers], rcond=None)
+    shifts, *_ = np.linalg.lstsq(
+        one_hot - classes_of_unit[numbers], statistics - of_unit[numbers], rcond=None
+    )
     mean = (of_unit - classes_of_unit @ shifts).mean(axis=0)
-    assert len(of_unit) == len(names)
-    return Voice(mean, shifts, shrinkage)
+    return Voice(mean, np.asarray(shifts, dtype=np.float64), shrinkage)
 
 
 def contrasts(log_probs: npt.ArrayLike) -> Floats:

@@ -63,14 +63,15 @@ def train_part(
     unlabelled = range(len(labelled), len(store.table))
     heard = train_rows + [row for row in unlabelled if store.table[row].speaker in part.fold.train]
     if recipe.model_kind == "probe":
-        model, report, dev_rows, dev_log_probs, history = _fit_probe(
+        probe, report, dev_rows, dev_log_probs, history = _fit_probe(
             recipe, part, store, train_rows, dev_rows
         )
+        model: nn.Module = probe
         device = "cpu"  # a closed form is never moved
         if not test_rows:  # the final model; those of folds are many, large, and quickly fitted again
             from voxaffect.probe_file import save_probe
 
-            save_probe(model, place / "model")
+            save_probe(probe, place / "model")
     else:
         model, report, dev_log_probs, history = _fit_gradient(
             recipe, part, store, encoders, heard, dev_rows, place, device, progress
@@ -204,6 +205,20 @@ def _adapted(
     enrolled = {unit: draw(own, seconds, recipe.adaptation.seconds, rng) for unit, own in judged.items()}
     statistics = adapted_statistics(recipe, store, model, rows)
     return adapted_answers(model, statistics, log_probs, seconds, enrolled, judged)
+
+
+def fit_adapted(
+    recipe: Recipe, part: Part, store: ExampleStore, test_rows: list[int]
+) -> tuple[AdaptedProbe, np.ndarray]:
+    """The part's probe, and its plain log-probabilities (N, K) for its test rows; nothing is written."""
+    from voxaffect.adapted_probe import AdaptedProbe
+    from voxaffect.fit import log_probabilities
+
+    labelled = store.table.where(lambda u: u.label in store.labels)
+    train_rows, dev_rows, _ = map(list, part.fold.rows(labelled))
+    probe, *_ = _fit_probe(recipe, part, store, train_rows, dev_rows)
+    assert isinstance(probe, AdaptedProbe)
+    return probe, log_probabilities(probe, store, test_rows)
 
 
 def adapted_statistics(

@@ -7,6 +7,7 @@ released members may have seen every speaker; the figures are of models that had
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,6 +26,8 @@ from voxaffect.recipe import Recipe
 from voxaffect.run import RunFolder, environment
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from voxaffect.export import Exported
 
 UNCERTAIN_ACCURACY = 0.5
@@ -78,7 +81,12 @@ def release(run: Path, output: Path, *, evidence: Path | None = None) -> Exporte
         },
         "card": card,
     }
-    exported = export([CoAttention.load(place) for place in places], output, metadata=metadata)
+    members: list[nn.Module] = (
+        _probes(recipe, places)
+        if recipe.model_kind == "probe"
+        else [CoAttention.load(place) for place in places]
+    )
+    exported = export(members, output, metadata=metadata)
     write_text(output.with_suffix(".md"), card)
     return exported
 
@@ -98,9 +106,19 @@ def _finished_folds(run: Path) -> list[dict[str, Any]]:
         raise ArtefactError(
             "no_weights",
             f"{run} holds {len(whole)} of {len(folds)} trained members",
-            hint="finish it with voxaffect train --resume; a probe is no member",
+            hint="finish it with voxaffect train --resume; probes keep theirs where protocol.folds = 'all-speakers'",
         )
     return folds
+
+
+def _probes(recipe: Recipe, places: Sequence[Path]) -> list[nn.Module]:
+    """The probes in `places`, on the one encoder that the recipe names."""
+    from voxaffect.preparation import Encoders, located
+    from voxaffect.probe import read_probe_options
+    from voxaffect.probe_file import load_probe
+
+    speech = Encoders().get(read_probe_options(located(recipe))[1]).eval()
+    return [load_probe(place, speech) for place in places]
 
 
 def _check_same(recipe: Recipe, other: Recipe, where: Path) -> None:

@@ -67,6 +67,21 @@ def rows_of(units: Sequence[str]) -> dict[str, np.ndarray]:
     return {unit: np.flatnonzero(names == unit) for unit in sorted(set(units))}
 
 
+def second_figure(run: Path, *, n_bootstrap: int = N_BOOTSTRAP, seed: int = 0) -> str:
+    """Text to stand under the plain figures of a run, in percent; "" where it has no adapted answers."""
+    found = gain(run, n_bootstrap=n_bootstrap, seed=seed)
+    if found is None:
+        return ""
+    lines = [f"  {NAME}: a second figure, by unlabelled test audio of the same speakers or conditions"]
+    for name in ("UA", "WA", "macro-F1"):
+        d = found.difference[name]
+        lines.append(
+            f"  {name:8} {100 * found.second[name]:6.1f}  plain {100 * found.first[name]:.1f}, "
+            f"gain {100 * d.value:+.1f} ({100 * d.low:+.1f} to {100 * d.high:+.1f}), p {found.p[name]:.3f}"
+        )
+    return "\n".join(lines)
+
+
 def gain(run: Path, *, n_bootstrap: int = N_BOOTSTRAP, seed: int = 0) -> Comparison | None:
     """The run's adapted answers (second) against its plain ones (first); None where it has none."""
     file = run / FILE_NAME

@@ -31,6 +31,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "audit": ("voxaffect.cli.audit", "what training, dev and test share: speakers, texts, recordings"),
     "train": ("voxaffect.cli.train", "train a recipe by cross-validation"),
     "cheat-cost": ("voxaffect.cli.cheat_cost", "what shortcuts of evaluation buy on one recipe, in points"),
+    "adapt-curve": ("voxaffect.cli.adapt_curve", "what adaptation brings with how many seconds of speech"),
     "evaluate": ("voxaffect.cli.evaluate", "WA, UA, macro-F1 and calibration of runs"),
     "report": ("voxaffect.cli.report", "one self-contained HTML page of a run, ensemble or study"),
     "ensemble": ("voxaffect.cli.ensemble", "let finished runs vote, and test what that gains"),

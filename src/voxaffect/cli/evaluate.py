@@ -50,6 +50,7 @@ def run(args: argparse.Namespace) -> int:
     from voxaffect.errors import VoxaffectError
     from voxaffect.evaluation import evaluate
     from voxaffect.predictions import names_of, predictions_file, read_csv
+    from voxaffect.transduction import gain, second_figure
 
     check_bootstrap(args.bootstrap)
     evaluations = {}
@@ -68,10 +69,14 @@ def run(args: argparse.Namespace) -> int:
     if args.plot:
         check_labels(evaluations.values())
     for i, (name, evaluation) in enumerate(evaluations.items()):
+        folder = Path(name)
         if args.json:
-            print(json.dumps({"run": name, **evaluation.to_dict()}, ensure_ascii=False))
+            adapted = gain(folder, n_bootstrap=args.bootstrap, seed=args.seed)
+            second = {"adapted_transductive": adapted.to_dict()} if adapted else {}
+            print(json.dumps({"run": name, **evaluation.to_dict(), **second}, ensure_ascii=False))
         else:
-            print(("\n" if i else "") + evaluation.render(name))
+            second_text = second_figure(folder, n_bootstrap=args.bootstrap, seed=args.seed)
+            print(("\n" if i else "") + "\n\n".join(filter(None, (evaluation.render(name), second_text))))
     if args.plot:
         plot(dict(zip(names_of(list(evaluations)), evaluations.values(), strict=True)), args.plot)
     return 0
