@@ -19,6 +19,7 @@ from voxaffect.report.records import Record, damaged, read_record
 from voxaffect.report.system import OPTIMISTIC, Member, Source, System, Vote
 from voxaffect.report.votes import read_vote
 from voxaffect.significance import N_BOOTSTRAP
+from voxaffect.transduction import gain
 
 STUDY = "voxaffect.study/1"
 
@@ -93,6 +94,7 @@ def _system(
         left_out=left_out,
         facts=folder.read_facts([*places, *members], file),
         reasons=_reasons(predictions.folds, vote) or broken_rules(trainings),
+        adapted=gain(run, n_bootstrap=n_bootstrap) if run.is_dir() else None,
     )
 
 
