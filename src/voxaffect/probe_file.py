@@ -27,8 +27,8 @@ def save_probe(model: Probe | AdaptedProbe, folder: Path) -> None:
     """Write `model` into `folder` (made if it is missing), each file whole or not at all."""
     from safetensors.torch import save
 
-    state = {k: v.contiguous() for k, v in model.state_dict().items() if ".encoder." not in f".{k}"}
-    weights = save({name: value for name, value in state.items() if "speech." not in name})
+    state = model.state_dict()
+    weights = save({name: state[name].contiguous() for name in state if "speech." not in name})
     plain = model.plain if isinstance(model, AdaptedProbe) else model
     description: dict[str, Any] = {
         "schema": SCHEMA,
