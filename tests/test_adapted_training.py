@@ -102,7 +102,7 @@ def test_a_report_names_the_adapted_figure(finished: Path) -> None:
 
     page = report(finished, n_bootstrap=100)
     assert "Adapted, transductive" in page
-    assert page.index("95 % intervals") < page.index("Adapted, transductive")
+    assert page.index("WA and UA in percent") < page.index("Adapted, transductive")
 
 
 def test_a_recipe_of_before_keeps_its_digest(corpus: Path) -> None:

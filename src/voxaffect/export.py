@@ -2,8 +2,8 @@
 
 The file has an output "logits" (batch, members, classes), any batch and any length, no external data, and
 metadata as `voxaffect.modelfile` reads it. Of members that can adapt (`voxaffect.adapted_probe`) it also has what
-`voxaffect.enrolling` needs: "statistics" (batch, D), D over all members, the constant "voice" (1 + classes, D),
-and "adapted_logits", which are shifted by the input "offset" (D); that input may be left out.
+`voxaffect.enrolling` needs: "statistics" (batch, D), D over all members, "voice" (1 + classes, D), the same
+whatever is heard, and "adapted_logits", which are shifted by the input "offset" (D); that input may be left out.
 
 The exporter is torch's tracing one (dynamo=False): torch.export's
 non-strict mode fixes the number of steps of an LSTM (torch 2.13), and its strict mode, which does not, took
@@ -201,7 +201,11 @@ class Ensemble(nn.Module):
         statistics = [member.centred.features(inputs) for member in members]
         offsets = torch.split(inputs[OFFSET], self.widths)
         adapted = [m.centred.score(x - o) for m, x, o in zip(members, statistics, offsets, strict=True)]
-        voices = [torch.cat([member.voice_mean[None], member.voice_shifts]) for member in members]
+        # Less the offset, which is 0 where the voice is asked for: a constant is no output that outlives an optimiser.
+        voices = [
+            torch.cat([m.voice_mean[None], m.voice_shifts]) - offset[None]
+            for m, offset in zip(members, offsets, strict=True)
+        ]
         return (
             torch.stack([member(inputs) for member in members], dim=1),
             torch.cat(statistics, dim=1),
