@@ -202,7 +202,7 @@ def test_the_file_adapts_like_the_probe_that_was_trained(corpus: Path, model: Pa
     speech = SpeechEncoder(SpeechOptions(str(corpus / "whisper"))).eval()
     place = next((model.parent / "run/parts").iterdir()) / "model"
     probe = load_probe(place, speech)
-    waves = [read_utterance(Utterance(p.stem, p, "fred", "sad", "x")) for p in clips(corpus)]
+    waves = [read_utterance(Utterance(f"x/{p.stem}", p, "x/fred", "sad", "x")) for p in clips(corpus)]
     items = [recogniser.items(wave)[0] for wave in waves]
     with torch.inference_mode():
         batches = [{k: torch.from_numpy(np.asarray(v))[None] for k, v in item.items()} for item in items]
