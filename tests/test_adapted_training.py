@@ -13,7 +13,7 @@ import training_corpus
 from neural_inputs import save_speech
 from training_corpus import train
 from voxaffect.cli import main
-from voxaffect.errors import ArtefactError, AudioError, UsageError
+from voxaffect.errors import ArtefactError, AudioError, UsageError, VoxaffectError
 from voxaffect.predictions import read_csv
 from voxaffect.predictor import load
 from voxaffect.recipe import Recipe, read_recipe
@@ -160,6 +160,7 @@ def test_a_curve_tells_seconds_and_the_one_emotion_test(
         (["--set", "adaptation.unit=none"], "adapts to nothing"),
         (["--set", "protocol.folds=all-speakers"], "no test speakers to adapt to"),
         (["--jobs", "2"], "one after another"),
+        (["--set", "variants.x.title=x"], "is a study; name one without variants"),
     ],
 )
 def test_a_wrong_curve_is_refused(
@@ -224,6 +225,119 @@ def test_the_command_enrols(corpus: Path, model: Path, capsys: pytest.CaptureFix
     assert "(adapted: to 2.7 s of speech in 4 clips" in capsys.readouterr().out
     assert main(["models", "show", str(model)]) == 0
     assert "to a speaker" in capsys.readouterr().out
+
+
+def probe_of(corpus: Path, model: Path) -> Any:
+    from voxaffect.encoders.speech import SpeechEncoder, SpeechOptions
+    from voxaffect.probe_file import load_probe
+
+    speech = SpeechEncoder(SpeechOptions(str(corpus / "whisper"))).eval()
+    return load_probe(next((model.parent / "run/parts").iterdir()) / "model", speech)
+
+
+def test_members_adapt_each_by_its_own_statistics(corpus: Path, model: Path, tmp_path: Path) -> None:
+    from voxaffect.enrolling import adapted
+    from voxaffect.export import export
+
+    first, second = probe_of(corpus, model), probe_of(corpus, model)
+    second.centred.scale.mul_(0.5)
+    metadata = {**load(model)._recogniser.model.metadata, "name": "two"}
+    path = export([first, second], tmp_path / "two.onnx", metadata=metadata).path
+    one, two = load(model)._recogniser, load(path)._recogniser
+    assert len(two.model.metadata["adaptation"]["members"]) == 2
+    items = one.items(np.sin(np.arange(16_000) / 9).astype(np.float32))
+    single, _ = adapted(one, clips(corpus), window=3.0)
+    both, _ = adapted(two, clips(corpus), window=3.0)
+    assert both.offset is not None
+    assert single.offset is not None
+    np.testing.assert_allclose(both.offset, np.tile(single.offset, 2), atol=1e-6)
+    alone, together = single.log_probs(items)[:, 0], both.log_probs(items)
+    np.testing.assert_allclose(together[:, 0], alone, atol=1e-5)
+    flat = alone / 2 - np.log(np.exp(alone / 2).sum(axis=-1, keepdims=True))  # half the scale
+    np.testing.assert_allclose(together[:, 1], flat, atol=1e-5)
+    np.testing.assert_allclose(two.log_probs(items)[:, 0], one.log_probs(items)[:, 0], atol=1e-5)
+
+
+def test_parity_looks_at_the_adapted_head_and_the_voice(corpus: Path, model: Path) -> None:
+    from voxaffect.export import Ensemble, parity
+
+    content = model.read_bytes()
+    assert parity(Ensemble([probe_of(corpus, model)]).eval(), content) <= 1e-5
+    for change in ("centred.scale", "voice_shifts"):
+        other = probe_of(corpus, model)
+        other.get_buffer(change).mul_(-1.0)
+        assert not parity(Ensemble([other]).eval(), content) <= 1e-5
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"members": []}, "0 members, not 1"),
+        ({"members": [{"width": 3}]}, "lacks 'shrinkage'"),
+        ({"members": None}, "has no len"),
+        ({"width": 1}, "its members have 1 statistics, its graph"),
+    ],
+)
+def test_metadata_that_does_not_fit_is_refused(
+    corpus: Path, model: Path, changes: dict[str, Any], message: str
+) -> None:
+    from dataclasses import replace
+
+    from voxaffect.enrolling import adapted
+
+    recogniser = load(model)._recogniser
+    metadata = json.loads(json.dumps(recogniser.model.metadata))
+    if "width" in changes:
+        metadata["adaptation"]["members"][0]["width"] = changes["width"]
+    else:
+        metadata["adaptation"] |= changes
+    wrong = replace(recogniser, model=replace(recogniser.model, metadata=metadata))
+    with pytest.raises(ArtefactError, match=f"what it says of its adaptation is not usable: .*{message}"):
+        adapted(wrong, clips(corpus), window=3.0)
+
+
+def test_no_clips_enrol_nobody(model: Path) -> None:
+    from voxaffect.enrolling import adapted
+
+    with pytest.raises(UsageError, match="there are no clips to enrol"):
+        adapted(load(model)._recogniser, [], window=3.0)
+
+
+def test_statistics_that_are_not_finite_are_refused(corpus: Path, model: Path) -> None:
+    recogniser = load(model)._recogniser
+    item = recogniser.items(np.ones(16_000, np.float32))[0]
+    item["log_mel"] = np.full_like(item["log_mel"], np.nan)
+    with pytest.raises(VoxaffectError, match="it gave numbers that are not finite"):
+        recogniser.statistics([item])
+
+
+def test_a_long_recording_enrols_every_second_once(corpus: Path, model: Path, tmp_path: Path) -> None:
+    from fake_models import square, write_wav
+
+    long = write_wav(tmp_path / "long.wav", square(0.2, 7.5))
+    result = load(model).predict(clips(corpus)[0], enrol=[long])
+    assert result.settings is not None
+    assert result.settings.enrolled_seconds == pytest.approx(7.5)
+
+
+def test_utterances_that_tell_nothing_of_voices_are_refused(corpus: Path) -> None:
+    from voxaffect.adapted_probe import fit_adapted_probe
+    from voxaffect.probe import ProbeOptions
+    from voxaffect.protocol_options import AdaptationOptions
+
+    probe: Any = None  # it is not looked at
+    with pytest.raises(UsageError, match="nothing to adapt by: no unit has two utterances of one class"):
+        fit_adapted_probe(
+            probe, np.log(np.full((2, 2), 0.5)), ProbeOptions(), AdaptationOptions("speaker"), {},
+            np.array([0, 1]), ["a", "a"], ["a", "a"], np.ones(2), 1,
+        )  # fmt: skip
+
+
+def test_a_shortcut_is_measured_without_adapting(corpus: Path, tmp_path: Path) -> None:
+    from voxaffect.cheat_cost import cheat_cost
+
+    result = cheat_cost(tiny(corpus), None, text_groups=2, cache_folder=None, quiet=True)
+    assert "validation-on-test" in json.dumps(result.to_dict())
 
 
 def test_what_cannot_adapt_says_so(tmp_path: Path, corpus: Path) -> None:

@@ -82,7 +82,7 @@ def train_part(
     if test_rows:
         log_probs = log_probabilities(model, store, test_rows, device)
         write_csv(_predictions(store, test_rows, log_probs, part), place / "predictions.csv")
-        if _adapts(recipe, part):
+        if recipe.adaptation.unit != "none":
             adapted = _adapted(recipe, part, store, model, test_rows, log_probs)
             write_csv(_predictions(store, test_rows, adapted, part), place / ADAPTED_FILE)
     _write_history(place, part, history)
@@ -168,7 +168,7 @@ def _fit_probe(
         part.seed,
         judges=judges,
     )
-    if not _adapts(recipe, part):
+    if recipe.adaptation.unit == "none":
         return probe, report, rows if judges is None else dev_rows, log_probs, []
     from voxaffect.adapted_probe import fit_adapted_probe
 
@@ -185,12 +185,6 @@ def _fit_probe(
         part.seed,
     )
     return adapted, report, rows, log_probs, []
-
-
-def _adapts(recipe: Recipe, part: Part) -> bool:
-    """Whether the part gets adapted answers: never where a shortcut is measured, whose plain ones are wanted."""
-    fold = part.fold
-    return recipe.adaptation.unit != "none" and not (fold.selects_on_test or fold.mixes_speakers)
 
 
 def _adapted(

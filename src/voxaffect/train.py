@@ -251,9 +251,8 @@ def collect(run: Run, known: metadata.Metadata) -> Evaluation | None:
     write_baselines(guesses, folder.path / "baselines.json")
     evaluation = evaluate(predictions, baselines=guesses)
     figures = {"recipe": recipe.name, "evaluation": evaluation.to_dict(), "parts": reports}
-    second = [path.with_name(transduction.FILE_NAME) for path in tested]
-    if all(path.is_file() for path in second):
-        adapted = concat([read_csv(path) for path in second])
+    if recipe.adaptation.unit != "none":
+        adapted = concat([read_csv(path.with_name(transduction.FILE_NAME)) for path in tested])
         write_csv(adapted, folder.path / transduction.FILE_NAME)
         figures["adapted"] = {
             "what": transduction.NAME,
