@@ -30,6 +30,20 @@ def rows(folds: int = 2, seeds: int = 2) -> list[dict[str, Any]]:
     ]
 
 
+def test_an_adaptation_curve_shows_every_figure_and_says_what_it_is() -> None:
+    curve = {
+        "title": "tiny",
+        "points": [{"seconds": 0, "ua": 0.7, "std": 0.0}, {"seconds": 5, "ua": 0.75, "std": 0.01}],
+        "all": {"mean_seconds": 61.2, "ua": 0.8},
+        "one_class": {"judged_on_the_same": 0.69, "judged_on_all": 0.71},
+    }
+    figure = plots.adaptation_figure(curve)
+    assert texts(figure) == ["70.0", "75.0", "80.0", "70.0", "69.0", "71.0"]
+    assert [t.get_text() for t in figure.axes[0].get_xticklabels()] == ["plain", "5 s", "all\n(61 s)"]
+    assert "adapted, transductive" in figure.axes[0].get_xlabel()
+    assert plots.png(figure).startswith(PNG)
+
+
 def test_a_confusion_matrix_shows_row_percent_and_counts() -> None:
     figure = plots.confusion_figure(
         [("cnn", [[3, 1], [0, 0]]), ("vit", [[2.5, 1.5], [1, 3]])], ["angry", "sad"]

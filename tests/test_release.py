@@ -371,7 +371,8 @@ def test_what_keeps_no_weights_or_is_several_systems_says_so(corpus: Path, tmp_p
 
     probe = begun("probe", training_corpus.RECIPE.partition("[model]")[0] + '[model]\nkind = "probe"\n')
     with pytest.raises(
-        ArtefactError, match=r"no_weights: .*probe is of a probe, which keeps no weights; a model"
+        ArtefactError,
+        match=r"no_weights: .*probe holds 0 of 0 trained members; a probe keeps its weights where",
     ):
         release(probe, tmp_path / "x.onnx")
     study = begun(

@@ -30,6 +30,7 @@ from voxaffect.files import write_json
 from voxaffect.loose_folds import RANDOM_SPLIT, SelectedOnTest, UtteranceFold
 from voxaffect.part import Part
 from voxaffect.predictions import read_run
+from voxaffect.protocol_options import AdaptationOptions
 from voxaffect.recipe import Recipe
 from voxaffect.run import RunFolder
 from voxaffect.significance import Comparison, compare
@@ -208,7 +209,8 @@ def _recipe_of(recipe: Recipe, arm: str) -> Recipe:
     elif arm == "random-split":
         protocol = replace(protocol, folds="random", allow_speaker_overlap=True)
     title = f"{recipe.title or recipe.name}: {arm.replace('-', ' ')}"
-    return replace(recipe, name=f"{recipe.name}/{arm}", title=title, protocol=protocol)
+    plain = AdaptationOptions()  # adapted answers are no part of any arm
+    return replace(recipe, name=f"{recipe.name}/{arm}", title=title, protocol=protocol, adaptation=plain)
 
 
 def _selected_on_test(fold: Fold, *, closed_form: bool) -> SelectedOnTest:

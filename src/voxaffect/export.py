@@ -1,7 +1,11 @@
 """One self-describing ONNX file from one or more trained members, written only if it agrees with torch.
 
-The file has one output "logits" (batch, members, classes), any batch and any length, no external data, and
-metadata as `voxaffect.modelfile` reads it. The exporter is torch's tracing one (dynamo=False): torch.export's
+The file has an output "logits" (batch, members, classes), any batch and any length, no external data, and
+metadata as `voxaffect.modelfile` reads it. Of members that can adapt (`voxaffect.adapted_probe`) it also has what
+`voxaffect.enrolling` needs: "statistics" (batch, D), D over all members, "voice" (1 + classes, D), the same
+whatever is heard, and "adapted_logits", which are shifted by the input "offset" (D); that input may be left out.
+
+The exporter is torch's tracing one (dynamo=False): torch.export's
 non-strict mode fixes the number of steps of an LSTM (torch 2.13), and its strict mode, which does not, took
 40 s for a single one where tracing takes a fraction of a second. What tracing could get wrong, a length or
 batch size baked in, the parity check finds.
@@ -26,12 +30,23 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from voxaffect.adapted_probe import AdaptedProbe
 from voxaffect.encoders.masking import HOP_LENGTH, is_tracing
 from voxaffect.encoders.spectrogram import SpectrogramEncoder
 from voxaffect.encoders.speech import SpeechEncoder
 from voxaffect.errors import ArtefactError
 from voxaffect.files import write_bytes
-from voxaffect.modelfile import DIGEST_KEY, DIGEST_MARKER, EMPTY_DIGEST, METADATA_KEY, write_digest
+from voxaffect.modelfile import (
+    ADAPTED,
+    DIGEST_KEY,
+    DIGEST_MARKER,
+    EMPTY_DIGEST,
+    METADATA_KEY,
+    OFFSET,
+    STATISTICS,
+    VOICE,
+    write_digest,
+)
 
 if TYPE_CHECKING:
     import onnx
@@ -49,6 +64,7 @@ AXES: Mapping[str, Mapping[int, str]] = {
 }
 HALVED_FROM = 1024
 """Numbers that a tensor must have for half precision to keep it in 16 bits: smaller ones save nothing."""
+ADAPTATION_OUTPUTS = (STATISTICS, ADAPTED, VOICE)
 PARITY_SECONDS = ((1.3,), (3.0, 1.3, 0.7))
 """Item lengths of the batches that torch and ONNX Runtime are compared on; the second one is padded."""
 PUBLISHED_SECONDS = ((3.0,), (3.0, 3.0, 3.0))
@@ -78,9 +94,9 @@ def export(
     """Write `models` (CoAttention or Probe: `inputs`, features to logits) as one ONNX file with one member
     each.
 
-    `metadata` is the JSON object of the model file; its `members` and `inputs` are filled in here. Members
-    may read different features. Members with the very same frozen encoder share it. With `half` the weights are
-    rounded to 16 bits and kept so, half the size; they are computed with in 32 bits, as without it.
+    `metadata` is the JSON object of the model file; its `members`, `inputs` and `adaptation` are filled in here.
+    Members may read different features. Members with the very same frozen encoder share it. With `half` the weights
+    are rounded to 16 bits and kept so, half the size; they are computed with in 32 bits, as without it.
 
     Raises:
         ArtefactError: `parity` if ONNX Runtime and torch differ by more than `tolerance`; nothing is
@@ -101,6 +117,8 @@ def export(
     try:
         ensemble.eval().cpu()
         description["inputs"] = list(ensemble.features)
+        if ensemble.adapts:
+            description["adaptation"] = _adaptation(ensemble)
         graph = _trace(ensemble)
         if half:
             _halve(graph.graph)
@@ -188,21 +206,66 @@ class Ensemble(nn.Module):
         shared = len(models) > 1 and None not in keys and len(set(keys)) == 1
         self.shared_image: SpectrogramEncoder | None = images[0] if shared else None
         # States are known by their number, so the first ones are computed as far as a member needs them.
+        adapting = tuple(model for model in models if isinstance(model, AdaptedProbe))
+        self.adapting = adapting if len(adapting) == len(models) else ()
+        """The members where all can adapt; else none does."""
         deepest = [max(getattr(model, "speech_layers", (10_000,)), default=0) for model in models]
-        n_layers = self.shared.n_layers if self.shared is not None else 0
+        speech = encoders[0] if self.adapts else self.shared
+        n_layers = speech.n_layers if speech is not None else 0
         self.layers = tuple(range(min(max(deepest) + 1, n_layers)))
 
-    def forward(self, *features: Tensor) -> Tensor:
-        """Return logits (B, M, K)."""
-        inputs = dict(zip((*self.features, "n_samples"), features, strict=True))
+    @property
+    def adapts(self) -> bool:
+        """Whether its members can adapt."""
+        return bool(self.adapting)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What `forward` takes, in order."""
+        return (*self.features, "n_samples", *((OFFSET,) if self.adapts else ()))
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """What `forward` returns, in order."""
+        return ("logits", *(ADAPTATION_OUTPUTS if self.adapts else ()))
+
+    @property
+    def widths(self) -> list[int]:
+        """How many statistics each member has."""
+        return [len(member.voice_mean) for member in self.adapting]
+
+    def forward(self, *features: Tensor) -> Tensor | tuple[Tensor, ...]:
+        """Return logits (B, M, K); of members that adapt, also `ADAPTATION_OUTPUTS`."""
+        inputs = dict(zip(self.names, features, strict=True))
         if self.shared is not None:
             inputs["speech_states"] = self.shared.states(inputs, self.layers)
         if self.shared_image is not None:
             inputs["spectrogram_states"] = self.shared_image(inputs)[0]
+        if self.adapts:
+            return self._adapted(inputs)
         logits = [member(inputs) for member in self.members]
         if not is_tracing() and len({values.shape[1] for values in logits}) > 1:
             raise ValueError(f"members of {[v.shape[1] for v in logits]} classes; all must have the same")
         return torch.stack(logits, dim=1)
+
+    def _adapted(self, inputs: dict[str, Tensor]) -> tuple[Tensor, ...]:
+        members = self.adapting
+        if "speech_states" not in inputs:
+            inputs["speech_states"] = members[0].speech.states(inputs, self.layers)
+        statistics = [member.centred.features(inputs) for member in members]
+        offsets = torch.split(inputs[OFFSET], self.widths)
+        adapted = [m.centred.score(x - o) for m, x, o in zip(members, statistics, offsets, strict=True)]
+        # Less the offset, which is 0 where the voice is asked for: a constant is no output that outlives an optimiser.
+        voices = [
+            torch.cat([m.voice_mean[None], m.voice_shifts]) - offset[None]
+            for m, offset in zip(members, offsets, strict=True)
+        ]
+        return (
+            torch.stack([member(inputs) for member in members], dim=1),
+            torch.cat(statistics, dim=1),
+            torch.stack(adapted, dim=1),
+            torch.cat(voices, dim=1),
+        )
 
 
 @torch.inference_mode()
@@ -219,23 +282,47 @@ def parity(ensemble: Ensemble, content: bytes, seconds: Sequence[Sequence[float]
     worst = 0.0
     for lengths in seconds or (PUBLISHED_SECONDS if _is_fixed(ensemble) else PARITY_SECONDS):
         batch = _example(lengths, published=_is_fixed(ensemble))
-        names = (*ensemble.features, "n_samples")
-        wanted = ensemble(*(batch[name] for name in names)).softmax(-1).numpy()
-        logits = session.run(["logits"], {name: batch[name].numpy() for name in names})[0]
-        given = torch.from_numpy(logits).softmax(-1).numpy()
-        if given.shape != wanted.shape:
-            return float("nan")
-        worst = max(worst, float(np.abs(given - wanted).max())) if np.isfinite(given).all() else float("nan")
+        batch[OFFSET] = 0.1 * torch.randn(sum(ensemble.widths), generator=torch.Generator().manual_seed(0))
+        wanted = ensemble(*(batch[name] for name in ensemble.names))
+        given = session.run(list(ensemble.outputs), {name: batch[name].numpy() for name in ensemble.names})
+        for name, theirs, ours in zip(
+            ensemble.outputs, given, wanted if isinstance(wanted, tuple) else (wanted,), strict=True
+        ):
+            worst = max(worst, _difference(name, torch.from_numpy(theirs), ours))
+            if not worst < float("inf"):
+                return float("nan")
     return worst
+
+
+def _difference(output: str, given: Tensor, wanted: Tensor) -> float:
+    """The largest difference: of a probability, or in parts of the largest of statistics; inf where it is none."""
+    if given.shape != wanted.shape or not torch.isfinite(given).all():
+        return float("inf")
+    if output.endswith("logits"):
+        return float((given.softmax(-1) - wanted.softmax(-1)).abs().max())
+    return float((given - wanted).abs().max() / wanted.abs().max().clamp(min=1.0))
+
+
+def _adaptation(ensemble: Ensemble) -> dict[str, Any]:
+    """What `voxaffect.enrolling` needs besides the graph."""
+    members = ensemble.adapting
+    return {
+        "unit": members[0].unit,
+        "members": [
+            {"width": width, "shrinkage": member.shrinkage, "gauge": member.gauge.to_dict()}
+            for member, width in zip(members, ensemble.widths, strict=True)
+        ],
+    }
 
 
 def _trace(ensemble: Ensemble) -> onnx.ModelProto:
     """Trace the ensemble with a padded batch of two; the exporter's warnings and messages stay in here."""
     import onnx
 
-    names = (*ensemble.features, "n_samples")
+    names = ensemble.names
     published = _is_fixed(ensemble)
     batch = _example((3.0, 3.0) if published else (2.0, 1.1), published=published)
+    batch[OFFSET] = torch.zeros(sum(ensemble.widths))
     buffer = io.BytesIO()
     with torch.inference_mode(False), torch.no_grad(), _quiet():
         ensemble(*(batch[name] for name in names))  # fails in torch's words if it cannot run
@@ -244,8 +331,11 @@ def _trace(ensemble: Ensemble) -> onnx.ModelProto:
             tuple(batch[name] for name in names),
             buffer,  # type: ignore[arg-type]
             input_names=list(names),
-            output_names=["logits"],
-            dynamic_axes={**{name: dict(AXES[name]) for name in names}, "logits": {0: "batch"}},
+            output_names=list(ensemble.outputs),
+            dynamic_axes={
+                **{name: dict(AXES[name]) for name in names if name != OFFSET},
+                **{name: {0: "batch"} for name in ensemble.outputs if name != VOICE},
+            },
             opset_version=OPSET,
             dynamo=False,
         )
@@ -255,6 +345,8 @@ def _trace(ensemble: Ensemble) -> onnx.ModelProto:
         node.ClearField("metadata_props")
     graph.graph.output[0].type.tensor_type.shape.dim[1].dim_value = len(ensemble.members)
     _declare_inputs(graph, {name: batch[name] for name in names})
+    if ensemble.adapts:  # who leaves the input out asks for the plain answer
+        graph.graph.initializer.append(onnx.numpy_helper.from_array(batch[OFFSET].numpy(), OFFSET))
     onnx.checker.check_model(graph)
     return graph
 
@@ -265,7 +357,8 @@ def _declare_inputs(graph: onnx.ModelProto, batch: Mapping[str, Tensor]) -> None
 
     inputs = []
     for name, value in batch.items():
-        shape = [AXES[name].get(axis, size) for axis, size in enumerate(value.shape)]
+        axes = AXES.get(name, {})  # the offset has none that varies
+        shape = [axes.get(axis, size) for axis, size in enumerate(value.shape)]
         kind = TensorProto.INT64 if name == "n_samples" else TensorProto.FLOAT
         inputs.append(helper.make_tensor_value_info(name, kind, shape))
     del graph.graph.input[:]

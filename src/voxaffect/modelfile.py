@@ -37,6 +37,8 @@ EMPTY_DIGEST = DIGEST_MARKER.decode() + "0" * 64
 """What `voxaffect-digest` holds until `write_digest` fills it in."""
 
 INPUTS = ("spectrogram", "mfcc", "waveform", "log_mel")
+OFFSET, STATISTICS, ADAPTED, VOICE = "offset", "statistics", "adapted_logits", "voice"
+"""An input that may be left out, and outputs, of a model that can adapt: see `voxaffect.export`."""
 VOTES = ("majority", "mean")
 DEVICES = ("auto", "cpu", "cuda")
 BUNDLED = Path(__file__).parent / "models"
@@ -83,6 +85,11 @@ class ModelFile:
             raise _refused(
                 self.path, f"its features are not those of this edition ({error})", self.sha256
             ) from error
+
+    @property
+    def adapts(self) -> bool:
+        """Whether it can adapt to enrolled audio."""
+        return "adaptation" in self.metadata
 
     @property
     def info(self) -> ModelInfo:
@@ -329,6 +336,10 @@ def _check_graph(model: ModelFile, session: InferenceSession) -> None:
     if not inputs <= expected or "logits" not in outputs:
         reason = f"its graph takes {sorted(inputs)} and gives {outputs}"
         raise _refused(model.path, f"{reason}; expected {sorted(expected)} and ['logits']", model.sha256)
+    if model.adapts and not {STATISTICS, ADAPTED, VOICE} <= set(outputs):
+        raise _refused(
+            model.path, f"its metadata says that it adapts, its graph gives only {outputs}", model.sha256
+        )
 
 
 def _without_digest(data: bytes, path: str | os.PathLike[str], count: int) -> ArtefactError:

@@ -14,6 +14,7 @@ import numpy as np
 from voxaffect.calibration import fit_temperature
 from voxaffect.errors import UsageError
 from voxaffect.examples import ExampleStore
+from voxaffect.features import SAMPLE_RATE
 from voxaffect.files import write_json, write_text
 from voxaffect.parallel import Progress
 from voxaffect.predictions import Predictions, write_csv
@@ -21,12 +22,15 @@ from voxaffect.preparation import Encoders, build_model, located
 from voxaffect.recipe import Recipe
 from voxaffect.run import RunFolder
 from voxaffect.splits import AnyFold
+from voxaffect.transduction import FILE_NAME as ADAPTED_FILE
+from voxaffect.transduction import adapted_answers, draw, rows_of, unit_of
 
 if TYPE_CHECKING:
     from torch import nn
 
+    from voxaffect.adapted_probe import AdaptedProbe
     from voxaffect.encoders.speech import SpeechEncoder
-    from voxaffect.probe import Pooled, ProbeOptions
+    from voxaffect.probe import Pooled, Probe, ProbeOptions
 
 
 @dataclass(frozen=True)
@@ -60,10 +64,15 @@ def train_part(
     unlabelled = range(len(labelled), len(store.table))
     heard = train_rows + [row for row in unlabelled if store.table[row].speaker in part.fold.train]
     if recipe.model_kind == "probe":
-        model, report, dev_rows, dev_log_probs, history = _fit_probe(
+        probe, report, dev_rows, dev_log_probs, history = _fit_probe(
             recipe, part, store, train_rows, dev_rows
         )
+        model: nn.Module = probe
         device = "cpu"  # a closed form is never moved
+        if not test_rows:  # the final model; those of folds are many, large, and quickly fitted again
+            from voxaffect.probe_file import save_probe
+
+            save_probe(probe, place / "model")
     else:
         model, report, dev_log_probs, history = _fit_gradient(
             recipe, part, store, encoders, train_rows, heard, dev_rows, place, device, progress
@@ -74,6 +83,9 @@ def train_part(
     if test_rows:
         log_probs = log_probabilities(model, store, test_rows, device)
         write_csv(_predictions(store, test_rows, log_probs, part), place / "predictions.csv")
+        if recipe.adaptation.unit != "none":
+            adapted = _adapted(recipe, part, store, model, test_rows, log_probs)
+            write_csv(_predictions(store, test_rows, adapted, part), place / ADAPTED_FILE)
     _write_history(place, part, history)
     if dev_rows:
         report["temperature"] = round(fit_temperature(dev_log_probs, store.targets[list(dev_rows)]), 4)
@@ -154,7 +166,7 @@ def _fit_gradient(
 
 def _fit_probe(
     recipe: Recipe, part: Part, store: ExampleStore, train_rows: list[int], dev_rows: list[int]
-) -> tuple[nn.Module, dict[str, Any], list[int], np.ndarray, list[dict[str, float]]]:
+) -> tuple[Probe | AdaptedProbe, dict[str, Any], list[int], np.ndarray, list[dict[str, float]]]:
     from voxaffect.probe import fit_probe, read_probe_options
 
     options, _ = read_probe_options(located(recipe))
@@ -176,7 +188,73 @@ def _fit_probe(
         part.seed,
         judges=judges,
     )
-    return probe, report, rows if judges is None else dev_rows, log_probs, []
+    if recipe.adaptation.unit == "none":
+        return probe, report, rows if judges is None else dev_rows, log_probs, []
+    from voxaffect.adapted_probe import fit_adapted_probe
+
+    adapted, report["adapted"] = fit_adapted_probe(
+        probe,
+        log_probs,
+        options,
+        recipe.adaptation,
+        pooled,
+        store.targets[rows],
+        units,
+        [unit_of(store.table[row], recipe.adaptation.unit) for row in rows],
+        seconds_of(store, rows),
+        part.seed,
+    )
+    return adapted, report, rows, log_probs, []
+
+
+def _adapted(
+    recipe: Recipe,
+    part: Part,
+    store: ExampleStore,
+    model: nn.Module,
+    rows: list[int],
+    log_probs: np.ndarray,
+) -> np.ndarray:
+    """Log-probabilities (N, K) for the test `rows`, adapted to what there is of their units among them."""
+    from voxaffect.adapted_probe import AdaptedProbe
+
+    assert isinstance(model, AdaptedProbe)
+    rng = np.random.default_rng([part.seed, 1])
+    seconds = seconds_of(store, rows)
+    judged = rows_of([unit_of(store.table[row], recipe.adaptation.unit) for row in rows])
+    enrolled = {unit: draw(own, seconds, recipe.adaptation.seconds, rng) for unit, own in judged.items()}
+    statistics = adapted_statistics(recipe, store, model, rows)
+    return adapted_answers(model, statistics, log_probs, seconds, enrolled, judged)
+
+
+def fit_adapted(
+    recipe: Recipe, part: Part, store: ExampleStore, test_rows: list[int]
+) -> tuple[AdaptedProbe, np.ndarray]:
+    """The part's probe, and its plain log-probabilities (N, K) for its test rows; nothing is written."""
+    from voxaffect.adapted_probe import AdaptedProbe
+    from voxaffect.fit import log_probabilities
+
+    labelled = store.table.where(lambda u: u.label in store.labels)
+    train_rows, dev_rows, _ = map(list, part.fold.rows(labelled))
+    probe, *_ = _fit_probe(recipe, part, store, train_rows, dev_rows)
+    assert isinstance(probe, AdaptedProbe)
+    return probe, log_probabilities(probe, store, test_rows)
+
+
+def adapted_statistics(
+    recipe: Recipe, store: ExampleStore, model: AdaptedProbe, rows: Sequence[int]
+) -> np.ndarray:
+    """What the adapted head of `model` reads of utterances: (N, D)."""
+    from voxaffect.adapted_probe import point_of
+    from voxaffect.probe import read_probe_options
+
+    options, _ = read_probe_options(located(recipe))
+    return _pooled(store, options)[point_of(model.centred.choice)][list(rows)]
+
+
+def seconds_of(store: ExampleStore, rows: Sequence[int]) -> np.ndarray:
+    """How long utterances are (N,), in seconds."""
+    return np.array([sum(int(item["n_samples"]) for item in store.judged(row)) / SAMPLE_RATE for row in rows])
 
 
 def _pooled(store: ExampleStore, options: ProbeOptions) -> Pooled:

@@ -239,6 +239,47 @@ def price_figure(prices: Mapping[str, Mapping[str, tuple[float, float, float]]],
     return figure
 
 
+def adaptation_figure(curve: Mapping[str, Any]) -> Figure:
+    """UA by seconds of enrolled speech, and beside it what is left with one emotion: of `AdaptCurve.to_dict`."""
+    points = curve["points"]
+    everything, one = curve["all"], curve["one_class"]
+    figure = _figure(8.6, 4.2)
+    axis, stressed = figure.subplots(1, 2, width_ratios=(2.4, 1))
+    plain = 100 * points[0]["ua"]
+    drawn = [p for p in points if p["seconds"]]
+    positions = [0, *range(1, len(drawn) + 2)]
+    values = [plain, *(100 * p["ua"] for p in drawn), 100 * everything["ua"]]
+    errors = [0.0, *(100 * p["std"] for p in drawn), 0.0]
+    axis.axhline(plain, color=TRAIN, linewidth=1, linestyle="--")
+    axis.errorbar(positions, values, yerr=errors, color=MARK, marker="o", linewidth=1.5, capsize=3)
+    for x, value in zip(positions, values, strict=True):
+        axis.annotate(
+            f"{value:.1f}", (x, value), (5, 5), textcoords="offset points", color=INK, fontsize=8
+        )  # beside the bar of its spread, not on it
+    names = ["plain", *(f"{p['seconds']:g} s" for p in drawn), f"all\n({everything['mean_seconds']:.0f} s)"]
+    axis.set_xticks(positions, names)
+    axis.set_xlim(-0.25, len(drawn) + 1.5)
+    axis.set_xlabel("speech enrolled, unlabelled: adapted, transductive")
+    axis.set_ylabel("UA, %")
+    stress = [plain, 100 * one["judged_on_the_same"], 100 * one["judged_on_all"]]
+    stressed.axhline(plain, color=TRAIN, linewidth=1, linestyle="--")
+    for x, (value, colour) in enumerate(zip(stress, (TRAIN, DEV, DEV), strict=True)):
+        stressed.vlines(x, min(plain, value), max(plain, value), color=colour, linewidth=1.5)
+        stressed.plot(x, value, color=colour, marker="o", markersize=8)
+        stressed.annotate(
+            f"{value:.1f}", (x, value), (7, 4), textcoords="offset points", color=INK, fontsize=8
+        )
+    stressed.set_xlim(-0.5, 2.7)
+    stressed.set_xticks(range(3), ["plain", "judged on\nthe same", "judged on\nall"], fontsize=8)
+    stressed.set_xlabel("one emotion enrolled")
+    low, high = min(values + stress), max(values + stress)
+    for one_axis in (axis, stressed):
+        one_axis.set_ylim(max(0.0, low - 5), min(100.0, high + 5))
+        one_axis.spines[["top", "right"]].set_visible(False)
+    figure.suptitle(textwrap.fill(str(curve["title"] or curve["name"]), 90), fontsize=11)
+    return figure
+
+
 def png(figure: Figure) -> bytes:
     """The figure as the bytes of a PNG, the same for the same figure."""
     buffer = io.BytesIO()

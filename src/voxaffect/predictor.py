@@ -7,12 +7,13 @@ import math
 import os
 import threading
 from collections import deque
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from voxaffect.audio import AudioInput, Notice, Source, mono, open_audio
+from voxaffect.enrolling import Enrolled, adapted
 from voxaffect.errors import AudioError, ResourceError, UsageError, VoxaffectError
 from voxaffect.listening import Listener
 from voxaffect.modelfile import ModelFile, find_model, read_model
@@ -68,6 +69,7 @@ class Predictor:
         uncertain_below: float | None = None,
         max_seconds: float | None = None,
         strict: bool = False,
+        enrol: Sequence[AudioInput] = (),
     ) -> Result:
         """The answer about one recording: a path, its bytes, a binary file object, or (samples, sample_rate).
 
@@ -78,13 +80,16 @@ class Predictor:
         no label and the reason `low_confidence`. Without it the model's own threshold marks answers
         uncertain and takes no label away.
         `strict` makes an error of audio that is cut short.
+        `enrol`: other recordings of the same voice, or of the same recording condition, unlabelled; the answer is
+        adapted to them, and says so. Only of models that can adapt.
 
         Raises VoxaffectError: AudioError if the audio cannot be read, UsageError for options out of range.
         """
         options = _options(
             self._recogniser, channels, window, hop, vad, start, end, uncertain_below, max_seconds, strict
         )
-        return _predict(self._recogniser, audio, options, threading.Event())
+        recogniser, options = _adapted(self._recogniser, options, enrol)
+        return _predict(recogniser, audio, options, threading.Event())
 
     def predict_many(
         self,
@@ -101,6 +106,7 @@ class Predictor:
         uncertain_below: float | None = None,
         max_seconds: float | None = None,
         strict: bool = False,
+        enrol: Sequence[AudioInput] = (),
     ) -> Generator[Result]:
         """The answers about `inputs`, one each and in their order, as they come; the rest as in `predict`.
 
@@ -116,7 +122,8 @@ class Predictor:
         options = _options(
             self._recogniser, channels, window, hop, vad, start, end, uncertain_below, max_seconds, strict
         )
-        return _predict_many(self._recogniser, inputs, options, on_error == "record", jobs)
+        recogniser, options = _adapted(self._recogniser, options, enrol)
+        return _predict_many(recogniser, inputs, options, on_error == "record", jobs)
 
     def failure(self, audio: AudioInput, error: Exception) -> Result:
         """The result of an input that failed with `error`; what is no VoxaffectError has the code `bug`."""
@@ -131,6 +138,21 @@ class _Options:
     uncertain_below: float | None
     max_seconds: float | None
     strict: bool
+    enrolled: Enrolled | None = None
+
+
+def _adapted(
+    recogniser: Recogniser, options: _Options, clips: Sequence[AudioInput]
+) -> tuple[Recogniser, _Options]:
+    """Both as they were where there are no clips."""
+    if isinstance(clips, str | bytes | bytearray | memoryview | os.PathLike):
+        raise TypeError("enrol is a single clip; expected several, as in [path]")
+    if not clips:
+        return recogniser, options
+    settings = options.settings
+    recogniser, enrolled = adapted(recogniser, clips, window=settings.window, vad=settings.vad)
+    settings = replace(settings, enrolled_seconds=enrolled.seconds)
+    return recogniser, replace(options, settings=settings, enrolled=enrolled)
 
 
 def _options(
@@ -230,6 +252,8 @@ def _result(
 ) -> Result:
     reason = None
     answer = listener.overall()
+    if options.enrolled is not None:
+        notices.append(Notice("adapted", options.enrolled.message))
     if listener.seconds < MIN_SECONDS:
         reason, answer = "too_short", None
         notices.append(

@@ -105,12 +105,19 @@ class Probe(nn.Module):
 
     def forward(self, inputs: dict[str, Tensor]) -> Tensor:
         """Logits (B, K) of a padded batch, or of cached `speech_states`."""
+        return self.score(self.features(inputs))
+
+    def features(self, inputs: dict[str, Tensor]) -> Tensor:
+        """The statistics (B, D) that the choice names."""
         if "speech_states" in inputs:
             states = inputs["speech_states"]
         else:
             states = self.speech.states(inputs, tuple(range(max(self.choice.layers) + 1)))
         counts = self.speech.n_states(inputs["n_samples"])
-        features = pool(states, counts, self.choice.layers, self.choice.statistics)
+        return pool(states, counts, self.choice.layers, self.choice.statistics)
+
+    def score(self, features: Tensor) -> Tensor:
+        """Logits (B, K) of statistics (B, D)."""
         z = (features - self.mean) / self.std  # (B, D)
         if self.choice.kernel == "linear":
             scores = z @ self.anchors.T / z.shape[1]

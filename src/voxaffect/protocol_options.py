@@ -1,4 +1,4 @@
-"""Options of a recipe that say who trains, selects and tests: protocol, members and their vote."""
+"""Options of a recipe that say who trains, selects and tests, and what is adapted to: protocol, members, vote."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ LATER: dict[str, Any] = {"later": True}
 
 SELECT_ON = ("dev", "test")
 VOTES = ("majority", "mean", "weighted")
+UNITS = ("none", "speaker", "condition")
+SHRINKAGE = 5.0
+"""Seconds of speech, chosen on dev speakers of RAVDESS: 2, 5, 10, 20 and 60 were tried."""
 
 
 @dataclass(frozen=True)
@@ -96,3 +99,25 @@ class EnsembleOptions:
     def __post_init__(self) -> None:
         if self.vote not in VOTES:
             raise ValueError(f"unknown vote {self.vote!r}; expected one of {list(VOTES)}")
+
+
+@dataclass(frozen=True)
+class AdaptationOptions:
+    """What answers are adapted to, as a second figure beside the plain one: nothing unless asked for.
+
+    `unit`: "speaker", or "condition", which is the corpus of an utterance: recorded in the same place in the same
+    way. The unlabelled test audio of the unit enrols, `seconds` of it, drawn anew for each seed; 0: all of it.
+    `shrinkage`: seconds of speech at which what is found of a unit counts by half.
+    """
+
+    unit: str = "none"
+    seconds: float = 0.0
+    shrinkage: float = SHRINKAGE
+
+    def __post_init__(self) -> None:
+        if self.unit not in UNITS:
+            raise ValueError(f"unknown unit {self.unit!r}; expected one of {list(UNITS)}")
+        if not (0 <= self.seconds < float("inf") and 0 < self.shrinkage < float("inf")):
+            raise ValueError("seconds must be 0 or more and shrinkage above 0")
+        if self.unit == "none" and (self.seconds, self.shrinkage) != (0.0, SHRINKAGE):
+            raise ValueError("seconds and shrinkage need unit = 'speaker' or 'condition'")

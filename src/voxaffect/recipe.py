@@ -15,10 +15,16 @@ from typing import Any
 from voxaffect.errors import UsageError
 from voxaffect.labels import FOUR, NAMED_MAPPINGS, check_labels
 from voxaffect.options import from_table, overlaid, set_key, to_table
-from voxaffect.protocol_options import LATER, EnsembleOptions, MemberOptions, ProtocolOptions
+from voxaffect.protocol_options import (
+    LATER,
+    AdaptationOptions,
+    EnsembleOptions,
+    MemberOptions,
+    ProtocolOptions,
+)
 
 SELECTION_MEASURES = ("ua", "wa", "wa+ua", "loss")
-VARIABLE = ("title", "features", "model", "training", "augmentation", "distillation")
+VARIABLE = ("title", "features", "model", "training", "augmentation", "distillation", "adaptation")
 """What a variant may change: all that leaves it the same speakers and utterances to answer for."""
 RESERVED = ("members", "parts", "runs")
 """Folders of a run, which no variant or member may be named after."""
@@ -185,6 +191,7 @@ class Recipe:
     training: TrainingOptions = field(default_factory=TrainingOptions)
     augmentation: AugmentationOptions = field(default_factory=AugmentationOptions)
     distillation: DistillationOptions = field(default_factory=DistillationOptions)
+    adaptation: AdaptationOptions = field(default_factory=AdaptationOptions, metadata=LATER)
     card: CardOptions = field(default_factory=CardOptions)
     members: Mapping[str, MemberOptions] = field(default_factory=dict, metadata=LATER)
     ensemble: EnsembleOptions = field(default_factory=EnsembleOptions, metadata=LATER)
@@ -198,6 +205,7 @@ class Recipe:
                 "distillation.unlabelled needs distillation.checkpoint: nothing else is learnt from it"
             )
         self._check_members()
+        self._check_adaptation()
         if self.ensemble.vote == "weighted" and self.protocol.select_on == "test":
             raise ValueError("a 'weighted' vote is fitted on dev speakers; select_on = 'test' leaves none")
         for name, changes in self.variants.items():
@@ -223,6 +231,15 @@ class Recipe:
         speakers = [(frozenset(m.train), frozenset(m.dev)) for m in self.members.values()]
         if len(set(speakers)) != len(speakers):
             raise ValueError("two members train and select on the same speakers; they would be one")
+
+    def _check_adaptation(self) -> None:
+        if self.adaptation.unit == "none":
+            return
+        if self.model_kind != "probe":
+            raise ValueError(f"[adaptation] needs model.kind = 'probe', not {self.model_kind!r}")
+        protocol = self.protocol
+        if protocol.select_on == "test" or protocol.allow_speaker_overlap:
+            raise ValueError("[adaptation] needs test speakers who neither train nor select")
 
     @property
     def is_study(self) -> bool:

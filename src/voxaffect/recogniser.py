@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from voxaffect.errors import VoxaffectError
 from voxaffect.features import FeatureOptions, collate, segments
-from voxaffect.modelfile import ModelFile, open_session
+from voxaffect.modelfile import ADAPTED, OFFSET, STATISTICS, VOICE, ModelFile, open_session
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -20,6 +20,7 @@ BATCH = 16
 """Items that go through the model together: enough to keep it busy, few enough for a small memory."""
 
 Item = dict[str, npt.NDArray[Any]]
+Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,8 @@ class Recogniser:
     model: ModelFile
     features: FeatureOptions
     session: InferenceSession
+    offset: npt.NDArray[np.float32] | None = None
+    """What the enrolled voice adds to the model's statistics (D,): its answers are then adapted to that voice."""
 
     def items(self, waveform: npt.NDArray[np.float32]) -> list[Item]:
         """What the model sees of `waveform` (N,) at 16 kHz: an item for each of its own windows in there."""
@@ -40,18 +43,46 @@ class Recogniser:
         Raises VoxaffectError `inference_failed` if the model gives anything but finite numbers of that shape.
         """
         parts = [self._run(items[i : i + BATCH]) for i in range(0, len(items), BATCH)]
-        logits = np.concatenate(parts).astype(np.float64)  # (n, M, K)
-        logits -= logits.max(axis=-1, keepdims=True)
-        return np.asarray(logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True)), dtype=np.float64)
+        return _log_softmax(np.concatenate(parts))
+
+    def statistics(self, items: Sequence[Item]) -> tuple[Floats, Floats, Floats]:
+        """Of a model that can adapt: statistics (n, D) and plain log-probabilities (n, M, K) of each item, and what
+        training voices have in common, their mean above the classes' shifts: (1 + K, D).
+
+        Raises VoxaffectError `inference_failed` if the model gives anything but finite numbers of these shapes.
+        """
+        plain = replace(self, offset=None)
+        found, answers = [], []
+        voice: npt.NDArray[np.float32] = np.zeros((0, 0), np.float32)
+        for i in range(0, len(items), BATCH):
+            batch = items[i : i + BATCH]
+            statistics, logits, voice = plain._outputs((STATISTICS, "logits", VOICE), batch)
+            found.append(statistics)
+            answers.append(self._checked(logits, len(batch)))
+        together = np.concatenate(found).astype(np.float64)
+        expected = (1 + len(self.model.labels), together.shape[-1])
+        if together.ndim != 2 or len(together) != len(items) or voice.shape != expected:
+            raise self._failed(f"its statistics have shape {together.shape}, its voice {voice.shape}")
+        if not (np.isfinite(together).all() and np.isfinite(voice).all()):
+            raise self._failed("it gave numbers that are not finite")
+        return together, _log_softmax(np.concatenate(answers)), np.asarray(voice, dtype=np.float64)
 
     def _run(self, items: Sequence[Item]) -> npt.NDArray[np.float32]:
+        (logits,) = self._outputs(("logits" if self.offset is None else ADAPTED,), items)
+        return self._checked(logits, len(items))
+
+    def _outputs(self, names: Sequence[str], items: Sequence[Item]) -> list[npt.NDArray[np.float32]]:
         batch = collate(items)
-        names = [value.name for value in self.session.get_inputs()]
+        given = {value.name: batch[value.name] for value in self.session.get_inputs()}
+        if self.offset is not None:
+            given[OFFSET] = self.offset
         try:
-            (logits,) = self.session.run(["logits"], {name: batch[name] for name in names})
+            return list(self.session.run(list(names), given))
         except Exception as error:  # the runtime's own exceptions share no base class
             raise self._failed(f"the runtime says: {str(error).splitlines()[0]}") from error
-        expected = (len(items), self.model.members, len(self.model.labels))
+
+    def _checked(self, logits: npt.NDArray[np.float32], n: int) -> npt.NDArray[np.float32]:
+        expected = (n, self.model.members, len(self.model.labels))
         if logits.shape != expected:
             raise self._failed(f"its logits have shape {logits.shape} instead of {expected}")
         if not np.isfinite(logits).all():
@@ -73,3 +104,9 @@ def open_recogniser(model: ModelFile, *, device: str = "auto", threads: int = 1)
     return Recogniser(
         replace(model, data=b""), features, session
     )  # the runtime has its own copy of the bytes
+
+
+def _log_softmax(logits: npt.NDArray[np.float32]) -> Floats:
+    z = logits.astype(np.float64)  # (n, M, K)
+    z -= z.max(axis=-1, keepdims=True)
+    return np.asarray(z - np.log(np.exp(z).sum(axis=-1, keepdims=True)), dtype=np.float64)

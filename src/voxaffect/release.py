@@ -28,6 +28,8 @@ from voxaffect.run import RunFolder, environment
 from voxaffect.voting import elect
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from voxaffect.export import Exported
 
 UNCERTAIN_ACCURACY, LEAST_COVERAGE = 0.5, 0.8
@@ -111,7 +113,12 @@ def release(
         },
         "card": card,
     }
-    exported = export([CoAttention.load(place) for place in places], output, metadata=metadata, half=half)
+    members: list[nn.Module] = (
+        _probes(recipe, places)
+        if recipe.model_kind == "probe"
+        else [CoAttention.load(place) for place in places]
+    )
+    exported = export(members, output, metadata=metadata, half=half)
     write_text(card_file, card)
     return exported
 
@@ -198,12 +205,6 @@ def _apart_from_speakers(recipe: Recipe, other: Recipe) -> Recipe:
 
 def _finished_folds(run: Path) -> list[dict[str, Any]]:
     """The folds of `run`, in its own order, once every one of them has its trained weights."""
-    if RunFolder(run).recipe.model_kind == "probe":
-        raise ArtefactError(
-            "no_weights",
-            f"{run} is of a probe, which keeps no weights",
-            hint='a model file is made of a run of [model] kind = "coattention"',
-        )
     file = run / "folds.json"
     folds: list[dict[str, Any]] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else []
     places = [RunFolder(run).part(fold["seed"], fold["name"]) for fold in folds]
@@ -212,9 +213,21 @@ def _finished_folds(run: Path) -> list[dict[str, Any]]:
         raise ArtefactError(
             "no_weights",
             f"{run} holds {len(whole)} of {len(folds)} trained members",
-            hint="finish it with voxaffect train --resume",
+            hint="a probe keeps its weights where protocol.folds = 'all-speakers' alone"
+            if RunFolder(run).recipe.model_kind == "probe"
+            else "finish it with voxaffect train --resume",
         )
     return folds
+
+
+def _probes(recipe: Recipe, places: Sequence[Path]) -> list[nn.Module]:
+    """The probes in `places`, on the one encoder that the recipe names."""
+    from voxaffect.preparation import Encoders, located
+    from voxaffect.probe import read_probe_options
+    from voxaffect.probe_file import load_probe
+
+    speech = Encoders().get(read_probe_options(located(recipe))[1]).eval()
+    return [load_probe(place, speech) for place in places]
 
 
 def _check_same(recipe: Recipe, other: Recipe, where: Path) -> None:

@@ -34,12 +34,16 @@ class ModelInfo:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How the recording was judged: `window` and `hop` in seconds, `channels` "mix", "split" or a number."""
+    """How the recording was judged: `window` and `hop` in seconds, `channels` "mix", "split" or a number.
+
+    `enrolled_seconds`: of what speech the answer was adapted to; None, and not in the JSON, where it was not.
+    """
 
     window: float
     hop: float
     vad: bool
     channels: str | int
+    enrolled_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +139,7 @@ class Result:
             "id": self.id,
             "source": _source_dict(self.source, self.path),
             "model": _plain(self.model),
-            "settings": _plain(self.settings),
+            "settings": _settings_dict(self.settings),
             "label": self.label,
         }
         if self.reason is not None:
@@ -221,6 +225,13 @@ def _plain(value: ModelInfo | Settings | Failure | None) -> dict[str, Any] | Non
     return _pick(value, names)
 
 
+def _settings_dict(settings: Settings | None) -> dict[str, Any] | None:
+    data = _plain(settings)
+    if data is not None and settings is not None and settings.enrolled_seconds is not None:
+        data["enrolled_seconds"] = settings.enrolled_seconds
+    return data
+
+
 def _source_dict(source: Source | None, path: str | None) -> dict[str, Any]:
     if source is None:
         return {"path": path, **dict.fromkeys(SOURCE_FIELDS)}
@@ -239,7 +250,11 @@ def _read(data: Mapping[str, Any]) -> Result:
         model=ModelInfo(**{**{k: model[k] for k in MODEL_FIELDS}, "labels": tuple(model["labels"])})
         if model
         else None,
-        settings=Settings(**{k: settings[k] for k in SETTINGS_FIELDS}) if settings else None,
+        settings=Settings(
+            **{k: settings[k] for k in SETTINGS_FIELDS}, enrolled_seconds=settings.get("enrolled_seconds")
+        )
+        if settings
+        else None,
         label=data["label"],
         reason=data.get("reason"),
         score=data["score"],

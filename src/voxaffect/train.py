@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from voxaffect import corpora, metadata, protocols
+from voxaffect import corpora, metadata, protocols, transduction
 from voxaffect.baselines import baselines, write_baselines
 from voxaffect.cache import LIMIT_VARIABLE, ArrayCache, cache_limit
 from voxaffect.errors import CorpusError, UsageError, missing_extra
@@ -24,6 +24,7 @@ from voxaffect.files import write_json, write_text
 from voxaffect.labels import NAMED_MAPPINGS
 from voxaffect.loose_folds import SelectedOnTest
 from voxaffect.members import FOLD, member_fold, resolved
+from voxaffect.options import to_table
 from voxaffect.parallel import Progress, run_parts
 from voxaffect.part import Part, epochs_of, place_of, train_part
 from voxaffect.plots import confusion_figure, save, training_figure
@@ -254,10 +255,16 @@ def collect(run: Run, known: metadata.Metadata) -> Evaluation | None:
     guesses = baselines(predictions, known, read_trainings(folder.path))
     write_baselines(guesses, folder.path / "baselines.json")
     evaluation = evaluate(predictions, baselines=guesses)
-    write_json(
-        folder.path / "metrics.json",
-        {"recipe": recipe.name, "evaluation": evaluation.to_dict(), "parts": reports},
-    )
+    figures = {"recipe": recipe.name, "evaluation": evaluation.to_dict(), "parts": reports}
+    if recipe.adaptation.unit != "none":
+        adapted = concat([read_csv(path.with_name(transduction.FILE_NAME)) for path in tested])
+        write_csv(adapted, folder.path / transduction.FILE_NAME)
+        figures["adapted"] = {
+            "what": transduction.NAME,
+            **to_table(recipe.adaptation),
+            "evaluation": evaluate(adapted).to_dict(),
+        }
+    write_json(folder.path / "metrics.json", figures)
     panel = (evaluation.titled(recipe.title or recipe.name), evaluation.confusion)
     save(confusion_figure([panel], evaluation.labels), folder.path / "confusion.png")
     return evaluation

@@ -32,6 +32,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "train": ("voxaffect.cli.train", "train a recipe by cross-validation"),
     "cheat-cost": ("voxaffect.cli.cheat_cost", "what shortcuts of evaluation buy on one recipe, in points"),
     "robustness": ("voxaffect.cli.robustness", "what noise, telephone and rooms cost a finished run"),
+    "adapt-curve": ("voxaffect.cli.adapt_curve", "what adaptation brings with how many seconds of speech"),
     "evaluate": ("voxaffect.cli.evaluate", "WA, UA, macro-F1 and calibration of runs"),
     "report": ("voxaffect.cli.report", "one self-contained HTML page of a run, ensemble or study"),
     "ensemble": ("voxaffect.cli.ensemble", "let finished runs vote, and test what that gains"),

@@ -70,6 +70,7 @@ def evaluate_files(files: Mapping[str, Path], args: argparse.Namespace) -> int:
     from voxaffect.errors import VoxaffectError
     from voxaffect.evaluation import evaluate
     from voxaffect.predictions import names_of, read_csv
+    from voxaffect.transduction import gain, second_figure
 
     evaluations, certainties = {}, {}
     for name, path in files.items():
@@ -94,12 +95,17 @@ def evaluate_files(files: Mapping[str, Path], args: argparse.Namespace) -> int:
     if args.plot_confidence:
         _check_certainties(certainties)
     for i, (name, evaluation) in enumerate(evaluations.items()):
-        sure = certainties[name]
+        folder, sure = Path(name), certainties[name]
         if args.json:
-            more = {"certainty": sure.to_dict() if sure else None}
+            more: dict[str, object] = {"certainty": sure.to_dict() if sure else None}
+            adapted = gain(folder, n_bootstrap=args.bootstrap, seed=args.seed)
+            if adapted is not None:
+                more["adapted_transductive"] = adapted.to_dict()
             print(json.dumps({"run": name, **evaluation.to_dict(), **more}, ensure_ascii=False))
         else:
-            print(("\n" if i else "") + evaluation.render(name) + (f"\n\n{sure.render()}" if sure else ""))
+            second = second_figure(folder, n_bootstrap=args.bootstrap, seed=args.seed)
+            texts = (evaluation.render(name), second, sure.render() if sure else None)
+            print(("\n" if i else "") + "\n\n".join(filter(None, texts)))
     names = names_of(list(evaluations)) if args.plot or args.plot_confidence else []
     if args.plot:
         plot(dict(zip(names, evaluations.values(), strict=True)), args.plot)

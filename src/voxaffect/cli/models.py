@@ -167,6 +167,7 @@ def _facts(model: ModelFile) -> str:
         "members": f"{model.members}, vote by {model.vote}",
         "inputs": ", ".join(model.inputs),
         "calibration": f"temperature {model.temperature:g}, uncertain below {model.uncertain_below:g}",
+        "adapts": f"to a {model.metadata['adaptation'].get('unit')}" if model.adapts else "no",
         "licence": model.licence,
     }
     return "\n".join(printable(f"{key + ':':<13}{value}") for key, value in facts.items())

@@ -29,6 +29,7 @@ examples:
   voxaffect predict calls/ -f json,csv -o answers/    two files per recording
   voxaffect predict stereo.wav --channels split       each channel by itself
   ffmpeg -i film.mkv -f wav - | voxaffect predict -   from a pipe
+  voxaffect predict new.wav --enrol hers/             adapted to her other recordings (see docs/adaptation.md)
   voxaffect predict -- -odd-name.wav                  a name that begins with a dash
 
 exit codes: 0 all good, 2 usage, 3 some inputs failed, 4 nothing usable, 5 model refused, 6 disk or memory ran out,
@@ -93,6 +94,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--jobs", type=int, default=1, metavar="N", help="recordings at the same time (default: 1)"
     )
+    parser.add_argument(
+        "--enrol",
+        action="append",
+        default=[],
+        metavar="CLIPS",
+        help="adapt to other recordings of the same voice or recording condition: file, folder or pattern; "
+        "repeatable; only models that can (default: adapt to nothing)",
+    )
     existing = parser.add_mutually_exclusive_group()
     existing.add_argument("--resume", action="store_true", help="keep what is in DIR and do the rest")
     existing.add_argument("--overwrite", action="store_true", help="replace what is in DIR")
@@ -107,21 +116,32 @@ def run(args: argparse.Namespace) -> int:
     inputs = find_inputs(args.inputs)
     if not args.quiet:
         _report_inputs(inputs)
+    clips = find_inputs(args.enrol).files if args.enrol else ()
+    for clip in clips:
+        if clip.error is not None:
+            raise clip.error
     outputs = plan_outputs(args.output, inputs.files, names) if args.output is not None else None
     if outputs is not None and not args.resume and not args.overwrite:
         refuse_existing(outputs)
 
     from voxaffect.predictor import load  # numpy and the runtime, only once everything else is in order
 
-    work = _Run(args, inputs.files, load(args.model, device=args.device))
+    work = _Run(args, inputs.files, load(args.model, device=args.device), [clip.path for clip in clips])
     return work.to_stdout(formats.get(names[0])) if outputs is None else work.to_folder(outputs)
 
 
 class _Run:
     """The inputs of one command, and how it goes with them."""
 
-    def __init__(self, args: argparse.Namespace, files: Sequence[InputFile], predictor: Predictor) -> None:
+    def __init__(
+        self,
+        args: argparse.Namespace,
+        files: Sequence[InputFile],
+        predictor: Predictor,
+        clips: Sequence[str] = (),
+    ) -> None:
         self.args = args
+        self.clips = clips
         self.files = files
         self.predictor = predictor
         self.n_done = 0
@@ -205,6 +225,7 @@ class _Run:
             uncertain_below=args.uncertain_below,
             max_seconds=args.max_duration,
             strict=args.strict,
+            enrol=self.clips,
         )
 
     def _exit_code(self) -> int:

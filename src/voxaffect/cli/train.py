@@ -75,7 +75,11 @@ def _run(recipe: Recipe, args: argparse.Namespace) -> str:
     evaluation = train(recipe, args.output, resume=args.resume, **machine_options(args))
     if evaluation is None:
         return f"{recipe.name}: trained on all speakers; no test speakers, so no figures"
-    return evaluation.render(recipe.title or recipe.name)
+    from voxaffect.transduction import second_figure
+
+    return "\n\n".join(
+        filter(None, (evaluation.render(recipe.title or recipe.name), second_figure(args.output)))
+    )
 
 
 def _study(recipe: Recipe, args: argparse.Namespace) -> str:

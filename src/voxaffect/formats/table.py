@@ -83,8 +83,9 @@ def _line(result: Result, paint: _Paint) -> str:
 
 
 def _note(warning: Notice) -> str:
-    lost = warning.code in ("truncated", "damaged")  # what is missing of the answer is said in full
-    return f"{warning.code}: {warning.message}" if lost else warning.code
+    # What is missing of the answer, or was added to it, is said in full.
+    full = warning.code in ("truncated", "damaged", "adapted")
+    return f"{warning.code}: {warning.message}" if full else warning.code
 
 
 def _votes(result: Result) -> str:

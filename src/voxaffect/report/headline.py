@@ -20,13 +20,13 @@ from voxaffect.html_page import (
     strong,
 )
 from voxaffect.report.system import MEASURES, NoAudio, Source, System
-from voxaffect.report.wording import count, listed, number, percent, span
+from voxaffect.report.wording import count, listed, number, percent, span, span_of_points
 from voxaffect.significance import Interval
 
 
 def lead(source: Source) -> list[Part]:
     """What stands under the title: one sentence of scope, and the headline figures."""
-    return [paragraph(*_scope(source)), _table(source)]
+    return [paragraph(*_scope(source)), _table(source), *_adapted(source)]
 
 
 def section(source: Source) -> Section:
@@ -90,6 +90,31 @@ def _table(source: Source) -> Table:
     rows.append([*always, percent(guess["macro-F1"]), ""])
     head = ["", "WA", "95 % interval", "UA", "95 % interval", "macro-F1", "right"]
     return Table(head, rows, caption)
+
+
+def _adapted(source: Source) -> list[Part]:
+    """The second figures, of answers adapted to unlabelled test audio; never in the table of the plain ones."""
+    tables: list[Part] = []
+    for system in source.systems:
+        found = system.adapted
+        if found is None:
+            continue
+        rows: list[list[Content | Cell]] = [
+            [
+                name,
+                percent(found.first[name]),
+                percent(found.second[name]),
+                span_of_points(found.difference[name]),
+            ]
+            for name in MEASURES
+        ]
+        of = f" of {system.title}" if len(source.systems) > 1 else ""
+        note = (
+            "By unlabelled test audio of the same speakers or conditions, which the plain answers do without."
+        )
+        head = ["", "plain", "adapted", "gain, 95 % interval"]
+        tables.append(Table(head, rows, f"Adapted, transductive: a second figure{of}, %", note=note))
+    return tables
 
 
 def _figure(source: Source) -> Figure:

@@ -20,6 +20,7 @@ from voxaffect.report.system import Member, Source, System, Vote
 from voxaffect.report.votes import read_vote
 from voxaffect.significance import N_BOOTSTRAP
 from voxaffect.trainings import read_trainings
+from voxaffect.transduction import gain
 
 STUDY = "voxaffect.study/1"
 
@@ -94,6 +95,7 @@ def _system(
         left_out=left_out,
         facts=folder.read_facts([*places, *members], file),
         reasons=_reasons(predictions, vote) or broken_rules(trainings),
+        adapted=gain(run, n_bootstrap=n_bootstrap) if run.is_dir() else None,
     )
 
 

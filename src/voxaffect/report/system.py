@@ -9,7 +9,7 @@ from typing import Any
 from voxaffect.evaluation import Evaluation
 from voxaffect.predictions import Predictions
 from voxaffect.recipe import Recipe
-from voxaffect.significance import Interval, McNemar
+from voxaffect.significance import Comparison, Interval, McNemar
 from voxaffect.trainings import Training
 
 MEASURES = ("WA", "UA", "macro-F1")
@@ -77,6 +77,8 @@ class System:
     """What is known of each utterance: the columns of utterances.csv, or else of the predictions."""
     reasons: tuple[str, ...] = ()
     """Why its figures are better than honest ones would be."""
+    adapted: Comparison | None = None
+    """Its adapted, transductive answers against the plain ones, where the run has any."""
 
     @property
     def by_member(self) -> bool:

@@ -1,0 +1,160 @@
+"""From clips of one speaker or recording condition, without labels, to a recogniser that answers adapted to them.
+
+A model file that can adapt holds the heads and what training speakers have in common; its metadata holds the
+gauges. What is done with them is `voxaffect.adaptation`, the same as in training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from voxaffect.adaptation import Floats, Gauge, Voice, enrol
+from voxaffect.audio import SAMPLE_RATE, AudioInput, mono, open_audio
+from voxaffect.errors import ArtefactError, AudioError, UsageError, VoxaffectError
+from voxaffect.modelfile import ModelFile
+from voxaffect.recogniser import BATCH, Item, Recogniser
+from voxaffect.timeline import Windows
+from voxaffect.vad import is_active
+
+MIN_SECONDS = 0.2
+"""A shorter piece of speech says too little of a voice."""
+LITTLE = 10.0
+"""Seconds of speech under which the answer warns: much of the gain is not there yet."""
+
+
+@dataclass(frozen=True)
+class Enrolled:
+    """What a recogniser was adapted to: `seconds` of speech in `clips`, and how far, 0 to 1, it counts as a mix of
+    emotions."""
+
+    seconds: float
+    clips: int
+    mixture: float
+
+    @property
+    def message(self) -> str:
+        """For people."""
+        clips = f"{self.clips} clip{'' if self.clips == 1 else 's'}"
+        text = f"to {self.seconds:.1f} s of speech in {clips}"
+        if self.seconds < LITTLE:
+            text += f"; {LITTLE:.0f} s and more do better"
+        if self.mixture < 0.5:
+            text += "; they sound like few emotions, which was allowed for"
+        return text
+
+
+def adapted(
+    recogniser: Recogniser, clips: Iterable[AudioInput], *, window: float, vad: bool = True
+) -> tuple[Recogniser, Enrolled]:
+    """`recogniser` answering adapted to the speech in `clips`, all channels averaged, in pieces of `window` seconds.
+
+    Raises:
+        UsageError: `cannot_adapt`: the model has no such input; `no_enrolment`: no clips were given.
+        AudioError: a clip cannot be read; `no_speech`: there is none in any of them.
+        ArtefactError: `model_refused`: what the model says of its adaptation is not usable.
+    """
+    model = recogniser.model
+    if not model.adapts:
+        raise UsageError(
+            "cannot_adapt",
+            f"the model {model.name!r} cannot adapt: it has no input for it",
+            hint="leave out the enrolment, or export a model from a recipe with [adaptation]",
+        )
+    heard = _hear(recogniser, clips, window, vad)
+    statistics, log_probs, voice, seconds = heard.joined()
+    offsets, mixtures, at = [], [], 0
+    for number, (width, shrinkage, gauge) in enumerate(_members(model)):
+        part = slice(at, at + width)
+        enrolment = enrol(statistics[:, part], log_probs[:, number], seconds, gauge)
+        offsets.append(Voice(voice[0, part], voice[1:, part], shrinkage).offset(enrolment))
+        mixtures.append(enrolment.mixture)
+        at += width
+    if at != statistics.shape[1]:
+        raise _unusable(model, f"its members have {at} statistics, its graph {statistics.shape[1]}")
+    offset = np.concatenate(offsets).astype(np.float32)
+    enrolled = Enrolled(round(float(seconds.sum()), 2), heard.clips, round(float(np.mean(mixtures)), 3))
+    return replace(recogniser, offset=offset), enrolled
+
+
+@dataclass
+class _Heard:
+    """What the model made of the pieces of speech so far; no audio is kept."""
+
+    recogniser: Recogniser
+    clips: int = 0
+    items: list[Item] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+    parts: list[tuple[Floats, Floats, Floats]] = field(default_factory=list)
+
+    def take(self, waveform: npt.NDArray[np.float32]) -> None:
+        found = self.recogniser.items(waveform)
+        self.items += found
+        self.seconds += [len(waveform) / SAMPLE_RATE / len(found)] * len(found)
+        if len(self.items) >= BATCH:
+            self.recognise()
+
+    def recognise(self) -> None:
+        if self.items:
+            self.parts.append(self.recogniser.statistics(self.items))
+            self.items.clear()
+
+    def joined(self) -> tuple[Floats, Floats, Floats, Floats]:
+        """Statistics (n, D), log-probabilities (n, M, K), voice (1 + K, D) and seconds (n,)."""
+        statistics, log_probs, voices = zip(*self.parts, strict=True)
+        return np.concatenate(statistics), np.concatenate(log_probs), voices[0], np.array(self.seconds)
+
+
+def _hear(recogniser: Recogniser, clips: Iterable[AudioInput], window: float, vad: bool) -> _Heard:
+    heard = _Heard(recogniser)
+    size = round(window * SAMPLE_RATE)
+    for clip in clips:
+        heard.clips += 1
+        windows = Windows(size, size)
+        done = 0
+        with open_audio(clip) as reader:
+            for block in reader.blocks():
+                for start, samples in windows.feed(mono(block)[:, None]):
+                    _take(heard, samples, vad)
+                    done = start + len(samples)
+        for start, samples in windows.finish():
+            _take(heard, samples[max(done - start, 0) :], vad)  # the last window reaches back
+    if not heard.clips:
+        raise UsageError("no_enrolment", "there are no clips to enrol", hint="name audio of the same voice")
+    heard.recognise()
+    if not heard.parts:
+        raise AudioError("no_speech", f"there is no speech in what was enrolled: {heard.clips} clips")
+    return heard
+
+
+def _take(heard: _Heard, samples: npt.NDArray[np.float32], vad: bool) -> None:
+    waveform = samples[:, 0].copy()  # the features may keep it, and the buffer moves on
+    if len(waveform) >= MIN_SECONDS * SAMPLE_RATE and (not vad or is_active(waveform)):
+        heard.take(waveform)
+
+
+def _members(model: ModelFile) -> list[tuple[int, float, Gauge]]:
+    """Number of statistics, shrinkage and gauge of each member, as the metadata has them."""
+    try:
+        rows: list[dict[str, Any]] = model.metadata["adaptation"]["members"]
+        if len(rows) != model.members:
+            raise ValueError(f"{len(rows)} members, not {model.members}")
+        return [
+            (int(row["width"]), float(row["shrinkage"]), Gauge.from_dict(row["gauge"], len(model.labels)))
+            for row in rows
+        ]
+    except (KeyError, TypeError, ValueError) as error:
+        reason = f"lacks {error}" if isinstance(error, KeyError) else str(error)
+        raise _unusable(model, reason) from error
+
+
+def _unusable(model: ModelFile, reason: str) -> VoxaffectError:
+    return ArtefactError(
+        "model_refused",
+        f"{model.path} is refused: what it says of its adaptation is not usable: {reason}",
+        where=str(model.path),
+    )
