@@ -90,7 +90,7 @@ def install_megabytes() -> float:
             capture_output=True,
         )
         (packages,) = Path(folder).glob("lib/python3*/site-packages")
-        for unwanted in ("pip", "setuptools"):
+        for unwanted in ("setuptools", "pip"):  # pip last: nothing else could remove the other
             subprocess.run(
                 [python, "-m", "pip", "uninstall", "--quiet", "--yes", unwanted], capture_output=True
             )
