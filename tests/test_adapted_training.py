@@ -384,3 +384,19 @@ def test_a_damaged_probe_and_another_encoder_are_refused(corpus: Path, model: Pa
     (tmp_path / "damaged/model.safetensors").write_bytes(b"x")
     with pytest.raises(ArtefactError, match=r"cannot be read: model.safetensors is not what"):
         load_probe(tmp_path / "damaged", own)
+
+
+ADAPTED = sorted(path.parent for path in Path(__file__).parents[1].glob("results/*/predictions_adapted.csv"))
+
+
+@pytest.mark.parametrize("run", ADAPTED, ids=lambda run: run.name)
+def test_committed_adapted_figures_are_what_the_committed_answers_give(run: Path) -> None:
+    from voxaffect.evaluation import evaluate
+
+    adapted, plain = read_csv(run / "predictions_adapted.csv"), read_csv(run / "predictions.csv")
+    assert (adapted.ids, adapted.seeds) == (plain.ids, plain.seeds)
+    stored = json.loads((run / "metrics.json").read_text(encoding="utf-8"))["adapted"]["evaluation"]
+    found = evaluate(adapted).to_dict()["measures"]
+    assert isinstance(found, dict)
+    for name, measure in found.items():
+        assert stored["measures"][name]["value"] == pytest.approx(measure["value"], abs=1e-9)
