@@ -160,8 +160,8 @@ def _halve(graph: onnx.GraphProto) -> None:
 
     casts = []
     for tensor in graph.initializer:
-        if tensor.data_type != TensorProto.FLOAT:
-            continue
+        if tensor.data_type != TensorProto.FLOAT or tensor.name == OFFSET:
+            continue  # an input's default keeps its name and type
         values = numpy_helper.to_array(tensor)
         halved = values.astype(np.float16)
         if values.size < HALVED_FROM or not np.array_equal(halved.astype(np.float32), values):

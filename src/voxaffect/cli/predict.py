@@ -21,7 +21,18 @@ if TYPE_CHECKING:
     from voxaffect.predictor import Predictor
     from voxaffect.result import Result
 
-OPTIONS = ("channels", "window", "hop", "vad", "start", "end", "uncertain_below", "max_duration", "strict")
+OPTIONS = (
+    "channels",
+    "window",
+    "hop",
+    "vad",
+    "start",
+    "end",
+    "uncertain_below",
+    "max_duration",
+    "strict",
+    "enrol",
+)
 """Those that decide an answer."""
 EPILOG = """\
 examples:
