@@ -38,6 +38,18 @@ def batch(n_samples: Sequence[int], padding: int = 0) -> dict[str, torch.Tensor]
     return inputs
 
 
+def taught_batch(n_samples: Sequence[int], dim: int, padding: int = 0) -> dict[str, torch.Tensor]:
+    """`batch` with a teacher of one state of `dim` numbers for each pair of hops."""
+    inputs = batch(n_samples, padding)
+    longest = inputs["waveform"].shape[1]
+    inputs["teacher_start"] = torch.zeros(len(n_samples), dtype=torch.int64)
+    inputs["teacher"] = torch.zeros(len(n_samples), -(-(longest // 160) // 2), dim)
+    for i, n in enumerate(n_samples):
+        count = -(-(n // 160) // 2)
+        inputs["teacher"][i, :count] = torch.randn(count, dim, generator=torch.Generator().manual_seed(n))
+    return inputs
+
+
 def segments(n_items: int) -> dict[str, torch.Tensor]:
     """Published segments: 300 frames and 48 000 samples, of which the features pad what is missing."""
     inputs = batch([48_000] * n_items)

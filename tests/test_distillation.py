@@ -19,7 +19,7 @@ torch = pytest.importorskip("torch", reason="needs the extra `train`")
 pytest.importorskip("transformers", reason="needs the extra `train`")
 torch.set_num_threads(1)
 
-from neural_inputs import batch, save_speech  # noqa: E402
+from neural_inputs import batch, save_speech, taught_batch  # noqa: E402
 from voxaffect.distillation import Distiller, Student  # noqa: E402
 from voxaffect.encoders.masking import exists, masked_mean  # noqa: E402
 from voxaffect.encoders.speech import SpeechEncoder, SpeechOptions  # noqa: E402
@@ -124,18 +124,6 @@ def test_a_position_that_few_recordings_reach_takes_the_last_that_enough_do(
     np.testing.assert_allclose(made.position[:8, 0].numpy(), 3.0)
 
 
-def taught_batch(n_samples: list[int], padding: int = 0) -> dict[str, torch.Tensor]:
-    """Random features with a teacher of one state for each pair of hops."""
-    inputs = batch(n_samples, padding)
-    longest = inputs["waveform"].shape[1]
-    inputs["teacher_start"] = torch.zeros(len(n_samples), dtype=torch.int64)
-    inputs["teacher"] = torch.zeros(len(n_samples), -(-(longest // 160) // 2), D)
-    for i, n in enumerate(n_samples):
-        count = -(-(n // 160) // 2)
-        inputs["teacher"][i, :count] = torch.randn(count, D, generator=torch.Generator().manual_seed(n))
-    return inputs
-
-
 def loss_of(model: CoAttention, made: Distiller, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
     _, *seen = Student(model, made.options)(inputs)
     loss: torch.Tensor = made(*seen, inputs["teacher"], inputs["teacher_start"])
@@ -146,15 +134,15 @@ def test_padding_does_not_change_the_loss() -> None:
     model = student()
     made = distiller(model)
     with torch.no_grad():
-        alone = loss_of(model, made, taught_batch([8000, 4960]))
-        padded = loss_of(model, made, taught_batch([8000, 4960], padding=3200))
+        alone = loss_of(model, made, taught_batch([8000, 4960], D))
+        padded = loss_of(model, made, taught_batch([8000, 4960], D, padding=3200))
     torch.testing.assert_close(padded, alone, atol=1e-6, rtol=1e-5)
 
 
 def test_what_the_teacher_says_beyond_an_item_does_not_count() -> None:
     model = student()
     made = distiller(model)
-    inputs = taught_batch([8000, 4960])
+    inputs = taught_batch([8000, 4960], D)
     disturbed = {**inputs, "teacher": inputs["teacher"].clone()}
     disturbed["teacher"][1, 16:] = 100.0
     with torch.no_grad():
@@ -182,7 +170,7 @@ def test_states_that_only_one_of_them_has_are_left_out() -> None:
 def test_the_gradient_reaches_the_whole_student_but_its_last_layer() -> None:
     model = student()
     made = distiller(model)
-    loss_of(model, made, taught_batch([8000, 4960])).backward()
+    loss_of(model, made, taught_batch([8000, 4960], D)).backward()
     unmoved = {name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0}
     assert unmoved == {
         name for name, _ in model.wiring.named_parameters(prefix="wiring") if ".head." in f".{name}"
@@ -193,7 +181,7 @@ def test_the_gradient_reaches_the_whole_student_but_its_last_layer() -> None:
 def test_some_steps_bring_the_student_nearer_to_its_teacher() -> None:
     model = student()
     made = distiller(model)
-    inputs = taught_batch([8000, 4960])
+    inputs = taught_batch([8000, 4960], D)
     optimizer = torch.optim.AdamW([*model.parameters(), *made.parameters()], lr=1e-2)
     losses = []
     for _ in range(15):
@@ -235,7 +223,7 @@ def test_a_branch_that_cannot_be_taught_is_refused(options: dict[str, Any], mess
 def test_the_mfcc_branch_can_be_taught() -> None:
     model = student(mfcc={**BILSTM, "stack": 2})
     made = distiller(model, branch="mfcc")
-    loss_of(model, made, taught_batch([8000, 4960])).backward()
+    loss_of(model, made, taught_batch([8000, 4960], D)).backward()
     assert model.mfcc is not None
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in model.mfcc.parameters())
 

@@ -15,6 +15,7 @@ from voxaffect.features import collate, extract
 torch = pytest.importorskip("torch", reason="needs the extra `train`")
 transformers = pytest.importorskip("transformers", reason="needs the extra `train`")
 
+from voxaffect.closed_form import squared_distances  # noqa: E402
 from voxaffect.encoders.speech import SpeechEncoder, SpeechOptions  # noqa: E402
 from voxaffect.probe import (  # noqa: E402
     Choice,
@@ -23,7 +24,6 @@ from voxaffect.probe import (  # noqa: E402
     pool,
     pool_grid,
     read_probe_options,
-    squared_distances,
 )
 
 K = 3

@@ -18,7 +18,7 @@ torch = pytest.importorskip("torch", reason="needs the extra `train`")
 pytest.importorskip("transformers", reason="needs the extra `train`")
 torch.set_num_threads(1)
 
-from neural_inputs import batch, save_speech  # noqa: E402
+from neural_inputs import batch, save_speech, taught_batch  # noqa: E402
 from voxaffect.distillation import BranchDistiller  # noqa: E402
 from voxaffect.model import CoAttention, ModelOptions  # noqa: E402
 from voxaffect.wiring import statistics  # noqa: E402
@@ -98,7 +98,7 @@ def test_the_vector_is_the_branches_statistics_side_by_side() -> None:
 def test_padding_changes_neither_the_vector_nor_the_loss() -> None:
     model = student()
     made = BranchDistiller(model, D, DistillationOptions())
-    short, long = (taught_batch([8000, 4960], padding) for padding in (0, 3200))
+    short, long = (taught_batch([8000, 4960], D, padding) for padding in (0, 3200))
     with torch.no_grad():
         torch.testing.assert_close(model.embed(long), model.embed(short), atol=1e-5, rtol=1e-4)
         losses = [
@@ -106,17 +106,6 @@ def test_padding_changes_neither_the_vector_nor_the_loss() -> None:
             for b in (short, long)
         ]
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
-
-
-def taught_batch(n_samples: list[int], padding: int = 0) -> dict[str, torch.Tensor]:
-    inputs = batch(n_samples, padding)
-    longest = inputs["waveform"].shape[1]
-    inputs["teacher_start"] = torch.zeros(len(n_samples), dtype=torch.int64)
-    inputs["teacher"] = torch.zeros(len(n_samples), -(-(longest // 160) // 2), D)
-    for i, n in enumerate(n_samples):
-        count = -(-(n // 160) // 2)
-        inputs["teacher"][i, :count] = torch.randn(count, D, generator=torch.Generator().manual_seed(n))
-    return inputs
 
 
 def test_a_branch_that_equals_its_teacher_has_no_loss_and_slow_ones_are_taught_means() -> None:

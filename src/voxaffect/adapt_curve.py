@@ -24,6 +24,7 @@ from voxaffect.metrics import confusion, ua
 from voxaffect.part import Part, adapted_statistics, fit_adapted, seconds_of
 from voxaffect.preparation import Encoders, needs_of, prepare
 from voxaffect.recipe import Recipe
+from voxaffect.run import check_unused
 from voxaffect.train import check_training_packages, plan, read_table
 from voxaffect.transduction import NAME, adapted_answers, draw, rows_of, unit_of
 
@@ -150,8 +151,8 @@ def _check(recipe: Recipe, output: Path | None, seconds: Sequence[float], draws:
         raise UsageError("bad_value", f"the recipe {recipe.name!r} is a study; name one without variants")
     if draws < 1 or any(not 0 < s < float("inf") for s in seconds):
         raise UsageError("bad_value", "draws must be at least 1 and seconds above 0")
-    if output is not None and output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise UsageError("run_exists", f"{output} is not empty", hint="choose another folder")
+    if output is not None:
+        check_unused(output)
 
 
 class _Answers:

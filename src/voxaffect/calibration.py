@@ -109,6 +109,12 @@ def fit_temperature(
     return math.exp((low + high) / 2)
 
 
+def bin_of(confidence: npt.ArrayLike, n_bins: int = N_BINS) -> npt.NDArray[np.int64]:
+    """The number (N,) of the bin (low, high] of each confidence; 0 is in the first."""
+    edges = np.linspace(0, 1, n_bins + 1)
+    return np.clip(np.searchsorted(edges, confidence, side="left") - 1, 0, n_bins - 1).astype(np.int64)
+
+
 def reliability(
     confidence: npt.ArrayLike, correct: npt.ArrayLike, n_bins: int = N_BINS
 ) -> tuple[ReliabilityBin, ...]:
@@ -123,9 +129,7 @@ def reliability(
     if not ((sure >= 0) & (sure <= 1 + 1e-6)).all():
         raise ValueError("confidence must be from 0 to 1")
     edges = np.linspace(0, 1, n_bins + 1)
-    index = np.clip(
-        np.searchsorted(edges, sure, side="left") - 1, 0, n_bins - 1
-    )  # (low, high], and 0 in the first
+    index = bin_of(sure, n_bins)
     bins = []
     for k in range(n_bins):
         inside = index == k

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from voxaffect import metrics
-from voxaffect.calibration import N_BINS, ReliabilityBin, ece, most_confident, reliability, softmax
+from voxaffect.calibration import N_BINS, ReliabilityBin, bin_of, ece, most_confident, reliability, softmax
 from voxaffect.predictions import Predictions
 from voxaffect.run import RunFolder
 from voxaffect.significance import LEVEL, N_BOOTSTRAP, Interval, cluster, paired_difference
@@ -184,8 +184,6 @@ def _ece_interval(
 
 def _gaps(s: Predictions, group: npt.NDArray[np.int64], n_groups: int) -> npt.NDArray[np.float64]:
     """The sum over each group and bin of being right minus confidence: of all groups, n times the bin's gap."""
-    edges = np.linspace(0, 1, N_BINS + 1)
-    bins = np.clip(np.searchsorted(edges, s.confidence, side="left") - 1, 0, N_BINS - 1)
     gaps = np.zeros((n_groups, N_BINS))
-    np.add.at(gaps, (group, bins), (s.predicted == s.truth) - s.confidence)
+    np.add.at(gaps, (group, bin_of(s.confidence)), (s.predicted == s.truth) - s.confidence)
     return gaps

@@ -69,7 +69,7 @@ class KernelRidge(nn.Module):
         """Shape: (B, D) to (B, K)."""
         z = (features - self.mean) / self.std
         kernels = [
-            torch.exp(-self.options.scale * squared_distances(a, b) / a.shape[1])
+            radial(a, b, self.options.scale)
             for a, b in zip(
                 torch.split(z, [*self.sizes], 1), torch.split(self.anchors, [*self.sizes], 1), strict=True
             )
@@ -119,6 +119,11 @@ class KernelRidge(nn.Module):
         edges = np.cumsum(self.sizes)[:-1]
         blocks = zip(np.split(a, edges, axis=1), np.split(b, edges, axis=1), strict=True)
         return np.asarray(np.mean([kernel(x, y, "rbf", self.options.scale) for x, y in blocks], axis=0))
+
+
+def radial(a: Tensor, b: Tensor, scale: float) -> Tensor:
+    """The radial kernel exp(-scale |a - b|^2 / D): (N, D), (M, D) -> (N, M)."""
+    return torch.exp(-scale * squared_distances(a, b) / a.shape[1])
 
 
 def squared_distances(a: Tensor, b: Tensor) -> Tensor:

@@ -46,6 +46,7 @@ from voxaffect.files import write_json
 from voxaffect.member import Member, align, check_blind
 from voxaffect.metadata import Metadata, write_metadata
 from voxaffect.predictions import Predictions, write_csv
+from voxaffect.run import check_unused
 from voxaffect.significance import MEASURES, Interval, McNemar, cluster, mcnemar, paired_difference
 from voxaffect.trainings import Training
 
@@ -173,8 +174,7 @@ def ensemble(
         CorpusError: what `combine` raises.
         ResourceError: `disk_full`, `cannot_write`.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UsageError("run_exists", f"{out} is not empty", hint="choose another folder")
+    check_unused(out)
     files: dict[str, str] = {}
     for member in members:
         if (other := files.setdefault(file_name(member).casefold(), member)) != member:

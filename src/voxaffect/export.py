@@ -141,16 +141,14 @@ def export(
 def _rounded(models: Sequence[nn.Module]) -> tuple[list[nn.Module], float]:
     """Copies with every larger weight rounded to 16 bits, and the largest difference of a probability it makes."""
     copies = [copy.deepcopy(model).cpu().eval() for model in models]
+    batch = _example((3.0, 1.3, 0.7), published=_is_fixed(Ensemble(copies)))
     with torch.no_grad():
+        whole = [made(batch).softmax(-1) for made in copies]
         for made in copies:
             for values in (*made.parameters(), *made.buffers()):
                 if values.dtype == torch.float32 and values.numel() >= HALVED_FROM:
                     values.copy_(values.half().float())
-        batch = _example((3.0, 1.3, 0.7), published=_is_fixed(Ensemble(copies)))
-        whole, rounded = (
-            [model(batch).softmax(-1) for model in some]
-            for some in ([copy.deepcopy(model).cpu().eval() for model in models], copies)
-        )
+        rounded = [made(batch).softmax(-1) for made in copies]
     return copies, max(float((a - b).abs().max()) for a, b in zip(whole, rounded, strict=True))
 
 
@@ -159,9 +157,12 @@ def _halve(graph: onnx.GraphProto) -> None:
     from onnx import TensorProto, helper, numpy_helper
 
     casts = []
+    defaults = {
+        value.name for value in graph.input
+    }  # of inputs that may be left out: they keep name and type
     for tensor in graph.initializer:
-        if tensor.data_type != TensorProto.FLOAT or tensor.name == OFFSET:
-            continue  # an input's default keeps its name and type
+        if tensor.data_type != TensorProto.FLOAT or tensor.name in defaults:
+            continue
         values = numpy_helper.to_array(tensor)
         halved = values.astype(np.float16)
         if values.size < HALVED_FROM or not np.array_equal(halved.astype(np.float32), values):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -166,22 +166,32 @@ def log_probabilities(
     """
     model.eval()
     owners = [(row, item) for row, index in enumerate(indices) for item in store.judged(index)]
-    order = sorted(
-        range(len(owners)), key=lambda i: int(owners[i][1]["n_samples"])
-    )  # like lengths share a batch
     sums = np.zeros((len(indices), len(store.labels)))
     counts = np.zeros(len(indices))
-    with torch.inference_mode():
-        for start in range(0, len(order), batch_size):
-            chosen = [owners[i] for i in order[start : start + batch_size]]
-            logits = model(to_tensors([item for _, item in chosen], device))
-            for (row, _), values in zip(
-                chosen, F.log_softmax(logits, dim=-1).cpu().double().numpy(), strict=True
-            ):
-                sums[row] += values
-                counts[row] += 1
+
+    def answers(inputs: dict[str, Tensor]) -> Tensor:
+        return F.log_softmax(model(inputs), dim=-1).double()
+
+    for i, values in in_batches(answers, [item for _, item in owners], device, batch_size):
+        sums[owners[i][0]] += values
+        counts[owners[i][0]] += 1
     mean = sums / counts[:, None]
     return np.asarray(mean - np.log(np.exp(mean).sum(axis=1, keepdims=True)))
+
+
+def in_batches(
+    compute: Callable[[dict[str, Tensor]], Tensor],
+    items: Sequence[Item],
+    device: str = "cpu",
+    batch_size: int = 32,
+) -> Iterator[tuple[int, np.ndarray]]:
+    """The position of each of `items` and its row of what `compute` makes of a batch; like lengths share one."""
+    order = sorted(range(len(items)), key=lambda i: int(items[i]["n_samples"]))
+    for start in range(0, len(order), batch_size):
+        chosen = order[start : start + batch_size]
+        with torch.inference_mode():
+            rows = compute(to_tensors([items[i] for i in chosen], device)).cpu().numpy()
+        yield from zip(chosen, rows, strict=True)
 
 
 def judge(

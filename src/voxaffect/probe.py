@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from voxaffect.calibration import fit_temperature
-from voxaffect.closed_form import KERNELS, kernel, solve, squared_distances, standardise
+from voxaffect.closed_form import KERNELS, kernel, radial, solve, standardise
 from voxaffect.encoders.speech import SpeechEncoder, SpeechOptions
 from voxaffect.metrics import confusion, ua
 from voxaffect.options import from_table
@@ -122,7 +122,7 @@ class Probe(nn.Module):
         if self.choice.kernel == "linear":
             scores = z @ self.anchors.T / z.shape[1]
         else:
-            scores = torch.exp(-self.rbf_scale * squared_distances(z, self.anchors) / z.shape[1]) @ self.dual
+            scores = radial(z, self.anchors, self.rbf_scale) @ self.dual
         return (scores + self.offset) * self.scale
 
 

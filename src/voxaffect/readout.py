@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 
 from voxaffect.closed_form import KernelRidge
 from voxaffect.examples import ExampleStore, Item
-from voxaffect.fit import to_tensors
+from voxaffect.fit import in_batches
 from voxaffect.model import CoAttention
-
-BATCH_SIZE = 32
 
 
 def fit_readout(
@@ -37,14 +34,7 @@ def _statistics(
     """`model.embed` of every segment, (N, D), and the number of the utterance that each belongs to, (N,)."""
     model.eval().to(device)
     owned = [(row, item) for row, segments in enumerate(utterances) for item in segments]
-    order = sorted(
-        range(len(owned)), key=lambda i: int(owned[i][1]["n_samples"])
-    )  # like lengths share a batch
     rows: list[np.ndarray] = [np.empty(0)] * len(owned)
-    with torch.inference_mode():
-        for start in range(0, len(order), BATCH_SIZE):
-            chosen = order[start : start + BATCH_SIZE]
-            vectors = model.embed(to_tensors([owned[i][1] for i in chosen], device)).cpu().numpy()
-            for i, vector in zip(chosen, vectors, strict=True):
-                rows[i] = vector
+    for i, vector in in_batches(model.embed, [item for _, item in owned], device):
+        rows[i] = vector
     return np.stack(rows), np.array([row for row, _ in owned])

@@ -29,7 +29,7 @@ from voxaffect.errors import ArtefactError, UsageError
 from voxaffect.files import write_json
 from voxaffect.parallel import Progress, run_parts
 from voxaffect.predictions import Predictions, read_csv, write_csv
-from voxaffect.run import RunFolder
+from voxaffect.run import RunFolder, check_unused
 from voxaffect.significance import Comparison, compare
 from voxaffect.train import Machine, check_machine, check_training_packages, read_table
 from voxaffect.voting import elect
@@ -187,10 +187,7 @@ def _start(output: Path, settings: Mapping[str, Any], resume: bool) -> None:
                 hint="choose another folder",
             )
         return
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise UsageError(
-            "run_exists", f"{output} is not empty", hint="add --resume, or choose another folder"
-        )
+    check_unused(output, hint="add --resume, or choose another folder")
     write_json(file, settings)
 
 

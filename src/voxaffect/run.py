@@ -159,3 +159,9 @@ def _alive(process: int) -> bool:
     except PermissionError:
         return True
     return True
+
+
+def check_unused(folder: Path, *, hint: str = "choose another folder") -> None:
+    """Raise UsageError `run_exists` where `folder` is there and holds anything, or is no folder."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError("run_exists", f"{folder} is not empty", hint=hint)
