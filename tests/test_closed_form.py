@@ -8,7 +8,14 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs the extra `train`")
 torch.set_num_threads(1)
 
-from voxaffect.closed_form import KernelOptions, KernelRidge, class_weights, kernel  # noqa: E402
+from voxaffect.closed_form import (  # noqa: E402
+    KernelOptions,
+    KernelRidge,
+    class_weights,
+    dealt,
+    joined_votes,
+    kernel,
+)
 
 K, SIZES = 3, (4, 2)
 
@@ -125,3 +132,70 @@ def test_a_kernel_is_about_one_for_a_standardised_row_with_itself(name: str) -> 
 def test_options_that_make_no_regression_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="anchors must be at least 1"):
         KernelOptions(**wrong)  # type: ignore[arg-type]
+
+
+def test_a_member_never_saw_its_share_of_the_speakers() -> None:
+    features, targets = dataset(90)
+    shares = np.arange(90) % 3
+    judged, judges = dataset(40, seed=1)
+
+    def votes(labels: np.ndarray) -> np.ndarray:
+        made = KernelRidge(SIZES, K, KernelOptions(members=3, penalties=(0.3,)))
+        made.fit(features, labels, judged, judges, seed=0, shares=shares)
+        with torch.inference_mode():
+            found = made.votes(torch.from_numpy(judged).float()) / made.gain
+        assert found.shape == (40, 3, K)
+        return np.asarray(found.numpy())
+
+    told = targets.copy()
+    told[shares == 1] = np.roll(targets[shares == 1], 7)  # as many of each class
+    before, after = votes(targets), votes(told)
+    np.testing.assert_allclose(after[:, 1], before[:, 1], atol=1e-4)
+    assert np.abs(after[:, 0] - before[:, 0]).max() > 0.05
+    assert np.abs(after[:, 2] - before[:, 2]).max() > 0.05
+
+
+def test_each_member_is_the_ridge_of_the_others_speakers() -> None:
+    from sklearn.kernel_ridge import KernelRidge as Oracle
+
+    features, targets = dataset(60)
+    shares = np.arange(60) % 2
+    made = KernelRidge(SIZES, K, KernelOptions(members=2, penalties=(0.3,)))
+    made.fit(features, targets, *dataset(40, seed=1), seed=0, shares=shares)
+    z = (features - features.mean(0)) / features.std(0)
+    across = np.mean(
+        [np.exp(-0.5 * np.square(b[:, None] - b[None]).mean(-1)) for b in (z[:, :4], z[:, 4:])], axis=0
+    )
+    rows = shares != 0
+    weights = rows.sum() / (K * np.bincount(targets[rows])[targets[rows]])
+    one_hot = np.eye(K)[targets[rows]] - 1 / K
+    # All utterances are anchors, the member's own too: the penalty is that of the function, not of their weights.
+    oracle = Oracle(alpha=0.3, kernel="precomputed").fit(
+        across[np.ix_(rows, rows)], one_hot, sample_weight=weights
+    )
+    with torch.inference_mode():
+        found = made.votes(torch.from_numpy(features).float())[:, 0] / made.gain
+    np.testing.assert_allclose(found.numpy(), oracle.predict(across[:, rows]), atol=2e-3)
+
+
+def test_the_logits_of_members_are_the_logarithm_of_their_mean_probabilities() -> None:
+    votes = torch.randn(5, 3, K)
+    expected = votes.softmax(-1).mean(1)
+    torch.testing.assert_close(joined_votes(votes).exp(), expected)
+
+
+def test_speakers_are_dealt_whole_and_those_of_a_corpus_apart() -> None:
+    speakers = [f"{corpus}/{i}" for corpus in ("a", "b") for i in range(4) for _ in range(3)]
+    shares = dealt(speakers, 4)
+    by_speaker = {s: {int(x) for x, t in zip(shares, speakers, strict=True) if t == s} for s in speakers}
+    assert all(len(found) == 1 for found in by_speaker.values())
+    for corpus in ("a", "b"):
+        assert {min(by_speaker[f"{corpus}/{i}"]) for i in range(4)} == {0, 1, 2, 3}
+
+
+def test_several_members_need_shares_and_there_are_no_less_than_one() -> None:
+    made = KernelRidge(SIZES, K, KernelOptions(members=2))
+    with pytest.raises(ValueError, match="2 members need the share that each of 60 rows is in"):
+        made.fit(*dataset(), *dataset(40, seed=1), seed=0)
+    with pytest.raises(ValueError, match="members must be at least 1"):
+        KernelOptions(members=0)

@@ -21,7 +21,7 @@ import logging
 import os
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,7 +30,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from voxaffect.adapted_probe import AdaptedProbe
+from voxaffect.adaptive import Adaptive
 from voxaffect.encoders.masking import HOP_LENGTH, is_tracing
 from voxaffect.encoders.spectrogram import SpectrogramEncoder
 from voxaffect.encoders.speech import SpeechEncoder
@@ -105,7 +105,7 @@ def export(
     """
     if not models:
         raise ValueError("export needs at least one model")
-    description = {**metadata, "members": len(models)}
+    description = {**metadata, "members": sum(map(n_members, models))}
     if half:
         description["weights"] = "float16"
         models, rounding = _rounded(models)
@@ -207,12 +207,13 @@ class Ensemble(nn.Module):
         shared = len(models) > 1 and None not in keys and len(set(keys)) == 1
         self.shared_image: SpectrogramEncoder | None = images[0] if shared else None
         # States are known by their number, so the first ones are computed as far as a member needs them.
-        adapting = tuple(model for model in models if isinstance(model, AdaptedProbe))
+        adapting = tuple(model for model in models if isinstance(model, Adaptive))
         self.adapting = adapting if len(adapting) == len(models) else ()
         """The members where all can adapt; else none does."""
         deepest = [max(getattr(model, "speech_layers", (10_000,)), default=0) for model in models]
-        speech = encoders[0] if self.adapts else self.shared
-        n_layers = speech.n_layers if speech is not None else 0
+        first = encoders[0] if self.adapts else self.shared
+        self.speech: SpeechEncoder | None = first if isinstance(first, SpeechEncoder) else None
+        n_layers = self.speech.n_layers if self.speech is not None else 0
         self.layers = tuple(range(min(max(deepest) + 1, n_layers)))
 
     @property
@@ -244,29 +245,37 @@ class Ensemble(nn.Module):
             inputs["spectrogram_states"] = self.shared_image(inputs)[0]
         if self.adapts:
             return self._adapted(inputs)
-        logits = [member(inputs) for member in self.members]
-        if not is_tracing() and len({values.shape[1] for values in logits}) > 1:
-            raise ValueError(f"members of {[v.shape[1] for v in logits]} classes; all must have the same")
-        return torch.stack(logits, dim=1)
+        logits = [_votes(member, inputs) for member in self.members]
+        if not is_tracing() and len({values.shape[2] for values in logits}) > 1:
+            raise ValueError(f"members of {[v.shape[2] for v in logits]} classes; all must have the same")
+        return torch.cat(logits, dim=1)
 
     def _adapted(self, inputs: dict[str, Tensor]) -> tuple[Tensor, ...]:
-        members = self.adapting
-        if "speech_states" not in inputs:
-            inputs["speech_states"] = members[0].speech.states(inputs, self.layers)
-        statistics = [member.centred.features(inputs) for member in members]
+        if self.speech is not None and "speech_states" not in inputs:
+            inputs["speech_states"] = self.speech.states(inputs, self.layers)
+        votes, statistics = zip(*(member.heard(inputs) for member in self.adapting), strict=True)
         offsets = torch.split(inputs[OFFSET], self.widths)
-        adapted = [m.centred.score(x - o) for m, x, o in zip(members, statistics, offsets, strict=True)]
+        pairs = list(zip(self.adapting, offsets, strict=True))
+        adapted = [m.score(x - o) for (m, o), x in zip(pairs, statistics, strict=True)]
         # Less the offset, which is 0 where the voice is asked for: a constant is no output that outlives an optimiser.
-        voices = [
-            torch.cat([m.voice_mean[None], m.voice_shifts]) - offset[None]
-            for m, offset in zip(members, offsets, strict=True)
-        ]
+        voices = [torch.cat([m.voice_mean[None], m.voice_shifts]) - offset[None] for m, offset in pairs]
         return (
-            torch.stack([member(inputs) for member in members], dim=1),
+            torch.cat(votes, dim=1),
             torch.cat(statistics, dim=1),
-            torch.stack(adapted, dim=1),
+            torch.cat(adapted, dim=1),
             torch.cat(voices, dim=1),
         )
+
+
+def n_members(model: nn.Module) -> int:
+    """How many members `model` is in a model file: those that share its branches are one each."""
+    return int(getattr(model, "n_members", 1))
+
+
+def _votes(model: nn.Module, inputs: dict[str, Tensor]) -> Tensor:
+    votes: Callable[[dict[str, Tensor]], Tensor] | None = getattr(model, "votes", None)
+    logits: Tensor = model(inputs).unsqueeze(1) if votes is None else votes(inputs)
+    return logits
 
 
 @torch.inference_mode()
@@ -310,7 +319,7 @@ def _adaptation(ensemble: Ensemble) -> dict[str, Any]:
     return {
         "unit": members[0].unit,
         "members": [
-            {"width": width, "shrinkage": member.shrinkage, "gauge": member.gauge.to_dict()}
+            {"width": width, "members": n_members(member), **member.description()}
             for member, width in zip(members, ensemble.widths, strict=True)
         ],
     }
