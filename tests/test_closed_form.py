@@ -9,6 +9,7 @@ torch = pytest.importorskip("torch", reason="needs the extra `train`")
 torch.set_num_threads(1)
 
 from voxaffect.closed_form import (  # noqa: E402
+    CAUTIONS,
     KernelOptions,
     KernelRidge,
     class_weights,
@@ -199,3 +200,59 @@ def test_several_members_need_shares_and_there_are_no_less_than_one() -> None:
         made.fit(*dataset(), *dataset(40, seed=1), seed=0)
     with pytest.raises(ValueError, match="members must be at least 1"):
         KernelOptions(members=0)
+
+
+def two_corpora(n: int = 120) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Features (n, 6), classes, shares and corpora: those of the second lie far off and follow other rules."""
+    features, targets = dataset(n, spread=1.5)
+    corpora = np.array(["a", "b"])[np.random.default_rng(5).integers(0, 2, n)]
+    features[corpora == "b"] = 6.0 - features[corpora == "b"]
+    return features, targets, np.arange(n) % 3, corpora
+
+
+def cautious(*data: np.ndarray, **options: object) -> tuple[KernelRidge, dict[str, float]]:
+    made = KernelRidge(SIZES, K, KernelOptions(members=3, cautious=True, **options))  # type: ignore[arg-type]
+    features, targets, shares, corpora = data
+    return made, made.fit(
+        features, targets, *dataset(40, spread=1.5, seed=1), seed=0, shares=shares, corpora=corpora
+    )
+
+
+def test_a_cautious_head_is_less_sure_of_what_is_like_nothing_it_knows() -> None:
+    data = two_corpora()
+    made, report = cautious(*data)
+    assert report["caution"] > 0
+    plain = KernelRidge(SIZES, K, KernelOptions(members=3))
+    plain.fit(data[0], data[1], *dataset(40, spread=1.5, seed=1), seed=0, shares=data[2])
+    near, _ = dataset(40, spread=1.5, seed=2)
+    far = near + 4.0
+
+    def sureness(head: KernelRidge, x: np.ndarray) -> float:
+        with torch.inference_mode():
+            return float(head(torch.from_numpy(x).float()).softmax(-1).amax(-1).mean())
+
+    assert sureness(made, far) < sureness(plain, far) - 0.02
+    assert sureness(made, near) > sureness(made, far)
+    with torch.inference_mode():  # no answer changes but in how sure it is
+        x = torch.from_numpy(near).float()
+        assert torch.equal(made.votes(x).argmax(-1), plain.votes(x).argmax(-1))
+
+
+def test_altered_copies_judge_no_caution_and_one_corpus_teaches_none() -> None:
+    features, targets, shares, corpora = two_corpora()
+    _, report = cautious(features, targets, shares, np.full(len(targets), "a"))
+    assert report["caution"] == 0
+    told = targets.copy()
+    copies = np.arange(len(targets)) % 2 == 1
+    made = KernelRidge(SIZES, K, KernelOptions(members=3, cautious=True))
+    judged = dataset(40, spread=1.5, seed=1)
+    first = made.fit(features, told, *judged, 0, shares, corpora, ~copies)["caution"]
+    assert first in CAUTIONS
+
+
+def test_a_cautious_head_needs_corpora_and_members() -> None:
+    made = KernelRidge(SIZES, K, KernelOptions(members=2, cautious=True))
+    with pytest.raises(ValueError, match="needs the corpus that each of 60 rows is of"):
+        made.fit(*dataset(), *dataset(40, seed=1), seed=0, shares=np.arange(60) % 2)
+    with pytest.raises(ValueError, match="cautious needs two members or more"):
+        KernelOptions(cautious=True)

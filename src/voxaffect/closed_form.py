@@ -20,12 +20,15 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from voxaffect.calibration import fit_temperature
+from voxaffect.calibration import fit_temperature, nll
 from voxaffect.metrics import confusion, ua
 
 Floats = npt.NDArray[np.float64]
 
 EPSILON = 1e-6
+FLOOR = 1e-3
+"""The least similarity to the nearest anchor that is told from none."""
+CAUTIONS = tuple(float(power) for power in np.linspace(0, 6, 25))
 KERNELS = ("linear", "rbf")
 
 
@@ -35,19 +38,25 @@ class KernelOptions:
 
     `scale` is that of the radial kernel exp(-scale |a - b|^2 / D). Of several `members`, each is fitted without a
     share of the training speakers of its own; anchors and kernel are the same for all, so that more of them cost
-    next to nothing.
+    next to nothing. If `cautious`, logits shrink with the novelty of what is heard, as much as answers of members about
+    speakers and about whole corpora that they were blind to ask for.
     """
 
     anchors: int = 1024
     penalties: tuple[float, ...] = (0.03, 0.1, 0.3, 1.0)
     scale: float = 0.5
     members: int = field(default=1, metadata={"later": True})
+    cautious: bool = field(default=False, metadata={"later": True})
 
     def __post_init__(self) -> None:
         if self.anchors < 1 or not self.penalties or min(self.penalties) <= 0 or self.scale <= 0:
             raise ValueError("anchors must be at least 1, penalties not empty and, as scale, above 0")
         if self.members < 1:
             raise ValueError(f"members must be at least 1, got {self.members}")
+        if self.cautious and self.members < 2:
+            raise ValueError(
+                "cautious needs two members or more: a single one is blind to no training speaker"
+            )
 
 
 class KernelRidge(nn.Module):
@@ -61,6 +70,7 @@ class KernelRidge(nn.Module):
     anchors: Tensor
     dual: Tensor
     gain: Tensor
+    caution: Tensor
 
     def __init__(self, sizes: Sequence[int], n_classes: int, options: KernelOptions) -> None:
         super().__init__()
@@ -70,6 +80,8 @@ class KernelRidge(nn.Module):
         self.register_buffer("anchors", torch.zeros(options.anchors, sum(sizes)))
         self.register_buffer("dual", torch.zeros(options.anchors, options.members * n_classes))
         self.register_buffer("gain", torch.ones(()))
+        if options.cautious:
+            self.register_buffer("caution", torch.zeros(()))
 
     def forward(self, features: Tensor) -> Tensor:
         """Shape: (B, D) to (B, K), of several members the logarithm of their mean probabilities."""
@@ -85,7 +97,10 @@ class KernelRidge(nn.Module):
                 torch.split(z, [*self.sizes], 1), torch.split(self.anchors, [*self.sizes], 1), strict=True
             )
         ]
-        scores = torch.stack(kernels).mean(0) @ self.dual * self.gain
+        similar = torch.stack(kernels).mean(0)  # (B, A)
+        scores = similar @ self.dual * self.gain
+        if self.options.cautious:  # e^-novelty is the similarity to the nearest anchor
+            scores = scores * similar.amax(1, keepdim=True).clamp(min=FLOOR) ** self.caution
         return scores.reshape(-1, self.options.members, self.n_classes)
 
     def fit(
@@ -96,23 +111,30 @@ class KernelRidge(nn.Module):
         judged_targets: npt.NDArray[np.int64],
         seed: int,
         shares: npt.NDArray[np.int64] | None = None,
+        corpora: npt.NDArray[Any] | None = None,
+        original: npt.NDArray[np.bool_] | None = None,
     ) -> dict[str, float]:
         """Fit on `features` (N, D) with classes `targets` (N,); `judged` (M, D) chooses the penalty and the gain.
 
         Of several members, number m is fitted without the rows whose `shares` (N,) are m (see `dealt`). Returns what
-        was chosen: `penalty` and the UA of `judged` under it. Of equals, the stronger penalty.
+        was chosen: `penalty` and the UA of `judged` under it; of equals, the stronger penalty. A cautious head wants
+        the `corpora` (N,) that rows are of, and which are `original` (N,), no altered copies (without it all are): its
+        caution is fitted on those. Of one corpus it learns nothing about others and is not cautious.
 
-        Raises ValueError where several members have no shares.
+        Raises ValueError where several members have no shares, or a cautious head no corpora.
         """
         K, M = self.n_classes, self.options.members
         if M > 1 and (shares is None or shares.shape != targets.shape):
             raise ValueError(f"{M} members need the share that each of {len(targets)} rows is in")
+        if self.options.cautious and (corpora is None or corpora.shape != targets.shape):
+            raise ValueError(f"a cautious head needs the corpus that each of {len(targets)} rows is of")
         z, mean, std = standardise(np.asarray(features, np.float64))
         kept = np.sort(np.random.default_rng(seed).permutation(len(z))[: self.options.anchors])
         inner = self._kernel(z[kept], z[kept])
         asked = self._kernel((np.asarray(judged, np.float64) - mean) / std, z[kept])
         left_out = np.full(len(z), -1) if M == 1 or shares is None else shares
-        equations = self._equations(self._kernel(z, z[kept]), targets, left_out)
+        across = self._kernel(z, z[kept])  # (N, A)
+        equations = self._equations(across, targets, left_out)
         results = []
         for penalty in self.options.penalties:
             ridge = penalty * inner + EPSILON * np.eye(len(kept))
@@ -121,6 +143,16 @@ class KernelRidge(nn.Module):
             results.append((found, penalty, dual))
         best_ua, penalty, dual = max(results, key=lambda r: r[:2])
         answers = (asked @ dual).reshape(-1, K)  # of member after member
+        report = {"penalty": penalty, "dev_ua": best_ua}
+        if self.options.cautious:
+            assert shares is not None
+            assert corpora is not None
+            judging = np.ones(len(z), bool) if original is None else original
+            report["caution"] = _caution(
+                across, inner, dual, kept, targets, shares, corpora, judging, penalty
+            )
+            answers *= np.tile(np.maximum(asked.max(axis=1), FLOOR) ** report["caution"], M)[:, None]
+            self.caution.fill_(report["caution"])
         items = np.tile(np.arange(len(asked)), M) if M > 1 else None
         gain = 1.0 / fit_temperature(answers, np.tile(judged_targets, M), items=items)
         self.anchors.zero_()
@@ -130,7 +162,7 @@ class KernelRidge(nn.Module):
         self.anchors[: len(kept)].copy_(torch.from_numpy(z[kept]))
         self.dual[: len(kept)].copy_(torch.from_numpy(np.concatenate([*dual], axis=1)))
         self.gain.fill_(gain)
-        return {"penalty": penalty, "dev_ua": best_ua}
+        return report
 
     def _equations(
         self, across: Floats, targets: npt.NDArray[np.int64], shares: npt.NDArray[np.int64]
@@ -159,6 +191,52 @@ class KernelRidge(nn.Module):
         edges = np.cumsum(self.sizes)[:-1]
         blocks = zip(np.split(a, edges, axis=1), np.split(b, edges, axis=1), strict=True)
         return np.asarray(np.mean([kernel(x, y, "rbf", self.options.scale) for x, y in blocks], axis=0))
+
+
+def _caution(
+    across: Floats,
+    inner: Floats,
+    dual: Floats,
+    kept: npt.NDArray[np.int64],
+    targets: npt.NDArray[np.int64],
+    shares: npt.NDArray[np.int64],
+    corpora: npt.NDArray[Any],
+    judging: npt.NDArray[np.bool_],
+    penalty: float,
+) -> float:
+    """By which power of the similarity to the nearest anchor logits shrink, 0 or more.
+
+    Every row that is `judging` judges twice: the member that is blind to its speaker, and a regression that is blind to
+    its corpus. Anchors of that speaker's share or of that corpus count for no similarity.
+    """
+    K, names = dual.shape[2], sorted(set(corpora.tolist()))
+    if len(names) < 2:
+        return 0.0
+    asked, nearest, truth = [], [], []
+    for m in range(len(dual)):
+        rows, anchors = (shares == m) & judging, shares[kept] != m
+        asked.append(across[rows] @ dual[m])
+        nearest.append(across[np.ix_(rows, anchors)].max(axis=1, initial=0.0))
+        truth.append(targets[rows])
+    for name in names:
+        rows, heard, anchors = (corpora == name) & judging, corpora != name, corpora[kept] != name
+        seen, shown = across[np.ix_(heard, anchors)], across[np.ix_(rows, anchors)]
+        weights = class_weights(targets[heard], K)[:, None]
+        one_hot = np.eye(K)[targets[heard]] - 1.0 / K
+        ridge = penalty * inner[np.ix_(anchors, anchors)] + EPSILON * np.eye(int(anchors.sum()))
+        asked.append(shown @ np.linalg.solve(seen.T @ (weights * seen) + ridge, seen.T @ (weights * one_hot)))
+        nearest.append(shown.max(axis=1, initial=0.0))
+        truth.append(targets[rows])
+    scores, similar, y = (
+        np.concatenate(asked),
+        np.maximum(np.concatenate(nearest), FLOOR),
+        np.concatenate(truth),
+    )
+    losses = []
+    for power in CAUTIONS:
+        shrunk = scores * similar[:, None] ** power
+        losses.append(nll(shrunk, y, fit_temperature(shrunk, y)))
+    return CAUTIONS[int(np.argmin(losses))]
 
 
 def joined_votes(votes: Tensor) -> Tensor:

@@ -52,6 +52,8 @@ def fit_readout(
         targets[list(dev)][judged.owners],
         seed,
         _shares(model, store, train)[heard.owners],
+        _corpora(store, train)[heard.owners],
+        heard.original,
     )
     return report, heard, judged
 
@@ -99,6 +101,7 @@ def fit_adapted_readout(
     for unit, rows in rows_of([*units[own]]).items():
         enrolment = enrol(x[own[rows]], blind[rows], heard.seconds[own[rows]], gauge)
         x[units == unit] -= voice.offset(enrolment)
+    corpora = _corpora(store, train)[heard.owners]
     centred = KernelRidge(head.sizes, head.n_classes, head.options)
     adapted = AdaptedKernel(model, centred, voice, gauge, options.unit)
     asked = judged.statistics.astype(np.float64)
@@ -106,7 +109,9 @@ def fit_adapted_readout(
     names = [unit_of(store.table[row], options.unit) for row in dev]
     for rows in rows_of([names[owner] for owner in judged.owners]).values():
         asked[rows] -= voice.offset(enrol(asked[rows], log_probs[rows], judged.seconds[rows], gauge))
-    report = centred.fit(x, targets, asked, store.targets[list(dev)][judged.owners], seed, shares)
+    report = centred.fit(
+        x, targets, asked, store.targets[list(dev)][judged.owners], seed, shares, corpora, heard.original
+    )
     return adapted.eval(), report
 
 
@@ -140,3 +145,7 @@ def plain_answers(model: AdaptedKernel, pieces: Pieces) -> np.ndarray:
 def _shares(model: CoAttention, store: ExampleStore, rows: Sequence[int]) -> np.ndarray:
     """The share of the training speakers that each utterance is in, one share for each member."""
     return dealt([store.table[row].speaker for row in rows], model.n_members)
+
+
+def _corpora(store: ExampleStore, rows: Sequence[int]) -> np.ndarray:
+    return np.array([store.table[row].corpus for row in rows])
