@@ -177,11 +177,15 @@ class Result:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the result to `path`, in the format of its extension.
 
-        Raises UsageError `unknown_format` if no format has that extension.
+        Raises UsageError `unknown_format` if no format has that extension, and as `raise_for_error` where the result
+        is a failure and the format, a timeline, could not say so.
         """
         from voxaffect import formats
 
-        formats.save([self], path)
+        chosen = formats.by_extension(path)
+        if chosen.HOLDS != "results":
+            self.raise_for_error()
+        formats.save([self], path, chosen)
 
     def raise_for_error(self) -> Result:
         """The result itself; raises VoxaffectError if it is a failure."""

@@ -38,6 +38,7 @@ EPILOG = """\
 examples:
   voxaffect predict call.wav                          a table
   voxaffect predict calls/ -f json,csv -o answers/    two files per recording
+  voxaffect predict call.wav -f srt,textgrid -o out/  subtitles, and tiers for Praat
   voxaffect predict stereo.wav --channels split       each channel by itself
   ffmpeg -i film.mkv -f wav - | voxaffect predict -   from a pipe
   voxaffect predict new.wav --enrol hers/             adapted to her other recordings (see docs/adaptation.md)
@@ -132,6 +133,12 @@ def run(args: argparse.Namespace) -> int:
         if clip.error is not None:
             raise clip.error
     outputs = plan_outputs(args.output, inputs.files, names) if args.output is not None else None
+    if outputs is None and formats.get(names[0]).HOLDS == "timeline" and len(inputs.files) > 1:
+        raise UsageError(
+            "several_recordings",
+            f"{names[0]} holds the timeline of one recording; there are {len(inputs.files)}",
+            hint="add -o DIR",
+        )
     if outputs is not None and not args.resume and not args.overwrite:
         refuse_existing(outputs)
 
@@ -290,6 +297,8 @@ def _format_names(args: argparse.Namespace) -> list[str]:
         formats.get(name)
     if args.output is None and len(names) > 1:
         raise UsageError("several_formats", f"{len(names)} formats cannot share stdout", hint="add -o DIR")
+    if args.output is None and formats.get(names[0]).BINARY:
+        raise UsageError("not_text", f"{names[0]} is no text to print", hint="add -o DIR")
     if args.output is None and (args.resume or args.overwrite):
         raise UsageError("no_output_folder", "--resume and --overwrite are about files", hint="add -o DIR")
     return names
