@@ -376,6 +376,87 @@ def test_what_failed_is_said_where_the_format_cannot_say_it(predict: Predict) ->
     assert "bad.wav: empty_file" in err
 
 
+# --- pictures ---
+
+
+def test_a_picture_is_drawn_beside_the_answer(predict: Predict, here: Path) -> None:
+    pytest.importorskip("matplotlib")
+    code, out, err = predict(happy(seconds=4.0), "--plot", "a.png")
+    assert (code, err) == (ExitCode.OK, "")
+    assert "happy" in out
+    assert Path("a.png").read_bytes().startswith(b"\x89PNG")
+    assert (
+        predict("a.wav", "--plot", "a.png", "--start", "1")[0] == ExitCode.OK
+    )  # a file that is named is replaced
+    assert predict("a.wav", "--plot", "new/a.svg")[0] == ExitCode.OK
+    assert listed(here) == ["a.png", "a.wav", "new"]
+
+
+def test_many_recordings_are_drawn_into_a_folder(predict: Predict) -> None:
+    pytest.importorskip("matplotlib")
+    Path("calls/a").mkdir(parents=True)
+    happy("calls/a/x.wav")
+    happy("calls/y.wav")
+    Path("calls/z.wav").touch()
+    arguments = ["calls", "-o", "out", "--plot", "pictures"]
+    code, _, err = predict(*arguments)
+    assert code == ExitCode.PARTIAL
+    assert listed("pictures") == ["a", "y.png"]
+    assert listed("pictures/a") == ["x.png"]
+    code, _, err = predict("calls", "--plot", "pictures")
+    assert code == ExitCode.USAGE
+    assert "output_exists: pictures/a/x.png is there already and 1 more" in line(err)
+    Path("calls/z.wav").unlink()
+    Path("pictures/y.png").unlink()
+    code, _, err = predict(*arguments, "--resume")
+    assert (code, err) == (ExitCode.OK, "voxaffect: 1 of 2 are there already\n")
+    assert Path("pictures/y.png").exists()
+    assert predict("calls", "--plot", "pictures", "--overwrite")[0] == ExitCode.OK
+    code, _, err = predict("calls", "--plot", "all.png")
+    assert code == ExitCode.USAGE
+    assert line(err) == (
+        "voxaffect: error: one_picture: all.png is one picture; there are 2 recordings; "
+        "name a folder, as in --plot pictures/"
+    )
+
+
+def test_a_picture_without_its_recording_lacks_the_waveform_only(
+    predict: Predict, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("matplotlib")
+    from voxaffect import timeline_figure
+    from voxaffect.errors import AudioError
+
+    def gone(*arguments: Any, **options: Any) -> Any:
+        raise AudioError("not_found", "there is no file a.wav")
+
+    monkeypatch.setattr(timeline_figure, "read_envelope", gone)
+    code, _, err = predict(happy(), "--plot", "a.png")
+    assert (code, err) == (ExitCode.OK, "")
+    assert Path("a.png").stat().st_size > 5000
+
+
+def test_pictures_that_cannot_be_drawn_are_refused_before_anything_is_read(
+    predict: Predict, monkeypatch: pytest.MonkeyPatch, here: Path
+) -> None:
+    Path("file").touch()
+    for place, said in (
+        ("", "not_a_folder: --plot is an empty name"),
+        ("file", "not_a_folder: --plot file is"),
+    ):
+        code, _, err = predict(happy(), "--plot", place)
+        assert (code, said in line(err)) == (ExitCode.USAGE, True)
+    code, _, err = predict(happy(), "--plot", "file/a.png")
+    assert (code, "cannot_write" in line(err)) == (ExitCode.RESOURCE, True)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    code, _, err = predict("a.wav", "--plot", "a.png")
+    assert code == ExitCode.USAGE
+    assert line(err).endswith(
+        'matplotlib, which is not installed; install it with: pip install "voxaffect[plot]"'
+    )
+    assert listed(here) == ["a.wav", "file"]
+
+
 def test_parquet_without_pyarrow_says_what_to_install(
     predict: Predict, monkeypatch: pytest.MonkeyPatch, here: Path
 ) -> None:

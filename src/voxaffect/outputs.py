@@ -100,7 +100,11 @@ def output_names(files: Sequence[InputFile], extensions: Sequence[str]) -> list[
 
 def refuse_existing(outputs: Outputs) -> None:
     """Raise UsageError `output_exists` if anything would be written over."""
-    existing = outputs.existing()
+    refuse_files(outputs.existing())
+
+
+def refuse_files(existing: Sequence[Path]) -> None:
+    """Raise UsageError `output_exists` if there are any."""
     if existing:
         more = f" and {len(existing) - 1} more" if len(existing) > 1 else ""
         raise UsageError(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from voxaffect.errors import VoxaffectError
 
 if TYPE_CHECKING:
-    from voxaffect.audio import Notice, Source
+    from voxaffect.audio import AudioInput, Notice, Source
 
 SCHEMA = "voxaffect.result/1"
 
@@ -186,6 +186,19 @@ class Result:
         if chosen.HOLDS != "results":
             self.raise_for_error()
         formats.save([self], path, chosen)
+
+    def plot(
+        self, path: str | os.PathLike[str], *, audio: AudioInput | None = None, start: float = 0.0
+    ) -> None:
+        """Draw the result over time into `path` (.png, .pdf, .svg).
+
+        For each channel a waveform, a coloured strip and the probabilities. The waveform is read again from `audio`, by
+        default from the file that was judged; `start` is what `predict` was given. Needs the extra `plot`. Raises as
+        `voxaffect.timeline_figure.plot` does.
+        """
+        from voxaffect import timeline_figure
+
+        timeline_figure.plot(self, path, audio=audio, start=start)
 
     def raise_for_error(self) -> Result:
         """The result itself; raises VoxaffectError if it is a failure."""

@@ -43,7 +43,6 @@ _ASSOCIATION = {
     "STEREOTYPE": "Symbolic_Association",
     "DESCRIPTION": "1-1 association with a parent annotation",
 }
-_MIME_TYPES = MimeTypes(filenames=())  # what the system's own files say differs from machine to machine
 
 
 def write(results: Iterable[Result], stream: TextIO) -> None:
@@ -120,7 +119,8 @@ def _write_header(xml: _Xml, result: Result) -> None:
         path = result.path if result.source else None
         if path is not None and result.id == path:
             media = Path(path)
-            mime_type = _MIME_TYPES.guess_type(media.name)[0] or "unknown"
+            # What the system's own files say differs from machine to machine.
+            mime_type = MimeTypes(filenames=()).guess_type(media.name)[0] or "unknown"
             xml.empty(
                 "MEDIA_DESCRIPTOR",
                 {
