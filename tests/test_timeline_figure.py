@@ -12,6 +12,7 @@ import pytest
 from fake_models import RATE, silence, square, write_wav
 from test_formats import plain, results
 from test_track import result_of, window
+from voxaffect.columns import column_keys, column_probabilities
 from voxaffect.envelope import read_envelope
 from voxaffect.errors import AudioError, UsageError, VoxaffectError
 from voxaffect.labels import EMOTIONS
@@ -20,8 +21,6 @@ from voxaffect.timeline_figure import (
     N_COLUMNS,
     N_WIDE,
     _clock,
-    column_keys,
-    column_probabilities,
     label_colours,
     timeline_figure,
 )
@@ -102,6 +101,16 @@ def test_every_channel_has_a_waveform_a_strip_and_probabilities() -> None:
     assert (certain.get_x(), certain.get_width()) == pytest.approx((0.0, 2.0))  # type: ignore[attr-defined]
     assert figure.axes[0].get_xlim() == (0.0, 10.0)
     assert (envelope.high.max(axis=1) > 0).all()
+
+
+def test_a_channel_that_was_judged_alone_has_its_own_waveform() -> None:
+    both = np.stack([square(0.5, 10.0), square(0.05, 10.0)], axis=1)
+    envelope = read_envelope((both, RATE), 0.0, 10.0, channels="split")
+    agent = result_of(window(0, 10, channel=1, role="agent"), channels="split")
+    tops, _, bottoms = timeline_figure(agent, envelope).axes[0].patches[0].get_data()  # type: ignore[attr-defined]
+    assert (np.nanmax(tops), np.min(bottoms)) == pytest.approx((0.05, -0.05))
+    alone = read_envelope((both, RATE), 0.0, 10.0, channels=1)
+    assert alone.high == pytest.approx(envelope.high[1:])
 
 
 def test_a_long_recording_has_wider_columns() -> None:

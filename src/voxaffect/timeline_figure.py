@@ -11,19 +11,19 @@ from __future__ import annotations
 import math
 import os
 import warnings
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from itertools import groupby
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from voxaffect.audio_input import printable
+from voxaffect.columns import Key, column_keys, column_probabilities
 from voxaffect.envelope import Envelope, read_envelope
 from voxaffect.html_style import luminance
 from voxaffect.plots import check_format, empty_figure, save
-from voxaffect.track import Piece, Track, tracks
+from voxaffect.track import Track, tracks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,19 +32,16 @@ if TYPE_CHECKING:
     from voxaffect.audio import AudioInput
     from voxaffect.result import Result, Segment
 
-Key: TypeAlias = "tuple[str, bool] | None"
-"""A label and whether it is uncertain; None in silence."""
-
 N_COLUMNS = 1600
 N_WIDE = 400
 """Columns of the strip and the probabilities where there are more windows than these: four pixels each."""
 WIDTH = 11.0
 """Inches."""
 _LEFT, _RIGHT, _TOP, _BOTTOM = 0.68, 0.34, 0.9, 0.3
-_HEIGHTS = {"head": 0.3, "waveform": 0.85, "strip": 0.26, "probabilities": 0.95, "gap": 0.22}
-_SMALLER = 0.55
-"""So much lower are the rows of a picture of more channels than MANY."""
-_MANY = 4
+_HEAD, _GAP = 0.3, 0.22
+"""Over a channel, and below it."""
+_MANY, _SMALLER = 4, 0.55
+"""With more channels than these, waveforms and probabilities are so much lower."""
 _COLOURS = {
     "angry": "#D55E00",
     "happy": "#E69F00",
@@ -113,11 +110,12 @@ def timeline_figure(result: Result, envelope: Envelope | None = None, *, start: 
     """
     result.raise_for_error()
     all_tracks = tracks(result)
-    kinds = [kind for kind in ("waveform", "strip", "probabilities") if envelope or kind != "waveform"]
     scale = _SMALLER if len(all_tracks) > _MANY else 1.0
-    head = _HEIGHTS["head"] if any(track.name for track in all_tracks) else 0.0
-    heights = [head, *(scale * _HEIGHTS[kind] for kind in kinds), _HEIGHTS["gap"]]
-    height = _TOP + len(all_tracks) * sum(heights) + _BOTTOM
+    rows = {"waveform": 0.85 * scale, "strip": 0.26, "probabilities": 0.95 * scale}
+    if envelope is None:
+        del rows["waveform"]
+    head = _HEAD if any(track.name for track in all_tracks) else 0.0
+    height = _TOP + len(all_tracks) * (head + sum(rows.values()) + _GAP) + _BOTTOM
     figure = empty_figure(WIDTH, height, None)
     limits = _limits(result, start)
     hop = result.settings.hop if result.settings else 1.0
@@ -128,25 +126,24 @@ def timeline_figure(result: Result, envelope: Envelope | None = None, *, start: 
     peak = float(max(envelope.high.max(), -envelope.low.min())) if envelope else 0.0
     y = height - _TOP
     axis = None
-    for i, track in enumerate(all_tracks):
+    for track in all_tracks:
         y -= head
-        _head(figure, result, track, y / height)
+        _head(figure, result, track, (y + 0.04) / height)
         keys = column_keys(track.pieces, edges)
-        for kind in kinds:
-            tall = scale * _HEIGHTS[kind]
+        for kind, tall in rows.items():
             y -= tall
             place = (_LEFT / WIDTH, (y + 0.04) / height, 1 - (_LEFT + _RIGHT) / WIDTH, (tall - 0.04) / height)
             axis = figure.add_axes(place, xlim=limits)
             _bare(axis)
             if kind == "waveform" and envelope is not None:
-                which = min(i, len(envelope.low) - 1)
+                which = track.channel if len(envelope.low) > 1 else 0
                 _draw_waveform(axis, envelope, which, peak, keys, edges, colours)
             elif kind == "strip":
                 _draw_strip(axis, keys, edges, colours)
             elif kind == "probabilities":
-                segments = [s for s in result.segments if s.channel == track.channel]
+                segments = (s for s in result.segments if s.channel == track.channel)
                 _draw_probabilities(axis, segments, labels, edges, colours)
-        y -= _HEIGHTS["gap"]
+        y -= _GAP
     if axis is not None:
         _draw_clock(axis, *limits)
     _draw_title(figure, result, limits, height)
@@ -166,46 +163,6 @@ def label_colours(labels: Sequence[str]) -> dict[str, str]:
             free = [colour for colour in _OTHERS if colour not in colours.values()] or list(_OTHERS)
             colours[label] = free[len(colours) % len(free) if len(colours) >= len(_OTHERS) else 0]
     return {label: colours[label] for label in labels}
-
-
-def column_keys(pieces: Iterable[Piece], edges: NDArray[np.float64]) -> list[Key]:
-    """What holds most of each column's time, for columns with the rising `edges` (W + 1,)."""
-    widths = np.diff(edges)
-    held: list[defaultdict[Key, float]] = [defaultdict(float) for _ in widths]
-    for piece in pieces:
-        first = max(0, int(np.searchsorted(edges, piece.start, side="right")) - 1)
-        last = min(len(widths), int(np.searchsorted(edges, piece.end, side="left")))
-        for column in range(first, last):
-            shared = min(piece.end, edges[column + 1]) - max(piece.start, edges[column])
-            held[column][piece.label, piece.uncertain] += shared
-    for column, width in enumerate(widths):
-        held[column][None] = width - sum(held[column].values()) - 1e-9 * width
-    return [max(of_column, key=lambda key: of_column[key]) for of_column in held]
-
-
-def column_probabilities(
-    segments: Iterable[Segment], labels: Sequence[str], edges: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """The probabilities (K, W) at the middle of each column; NaN where no window is.
-
-    A window's weight falls from its centre to its ends in a straight line.
-    """
-    middles = (edges[:-1] + edges[1:]) / 2
-    half_column = (edges[1] - edges[0]) / 2
-    total = np.zeros((len(labels), len(middles)))
-    weight = np.zeros(len(middles))
-    for segment in segments:
-        centre, half = (segment.start + segment.end) / 2, (segment.end - segment.start) / 2
-        if not half > 0:
-            continue
-        reach = max(half, half_column)  # a window that lies between two middles is seen by the nearer
-        first, last = np.searchsorted(middles, (centre - reach, centre + reach))
-        weights = 1 - np.abs(middles[first:last] - centre) / (reach * (1 + 1e-6))
-        total[:, first:last] += np.array([[segment.probs.get(k, 0.0)] for k in labels]) * weights
-        weight[first:last] += weights
-    with np.errstate(invalid="ignore"):
-        shares: NDArray[np.float64] = total / np.where(weight > 0, weight, np.nan)
-    return shares
 
 
 def _limits(result: Result, start: float) -> tuple[float, float]:
@@ -264,7 +221,7 @@ def _draw_strip(axis: Axes, keys: Sequence[Key], edges: NDArray[np.float64], col
 
 def _draw_probabilities(
     axis: Axes,
-    segments: Sequence[Segment],
+    segments: Iterable[Segment],
     labels: Sequence[str],
     edges: NDArray[np.float64],
     colours: dict[str, str],

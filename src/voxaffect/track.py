@@ -16,14 +16,25 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from voxaffect.audio_input import printable
 
 if TYPE_CHECKING:
     from voxaffect.result import Result, Segment
 
-Cell: TypeAlias = "tuple[int, int, Segment]"
+
+class Window(NamedTuple):
+    """What a track needs of a segment, which is far less than there is in one; `start` and `end` are in ms."""
+
+    start: int
+    end: int
+    label: str
+    score: float
+    uncertain: bool
+
+
+Cell: TypeAlias = tuple[int, int, Window]
 """From when to when, in ms, and the window that has this stretch."""
 
 
@@ -55,36 +66,36 @@ def tracks(result: Result) -> tuple[Track, ...]:
 
     A label that comes without windows holds from the start to the end.
     """
-    of_channel: dict[int, list[Segment]] = {summary.channel: [] for summary in result.summary}
+    of_channel: dict[int, list[Window]] = {summary.channel: [] for summary in result.summary}
     for segment in result.segments:
-        of_channel.setdefault(segment.channel, []).append(segment)
+        of_channel.setdefault(segment.channel, []).append(window(segment))
     if not of_channel and result.error is None:
         return (Track(0, "", _whole(result)),)
     names = _names(result, of_channel)
     return tuple(
-        Track(channel, names[channel], tuple(_joined(cells(segments))))
-        for channel, segments in sorted(of_channel.items())
+        Track(channel, names[channel], tuple(_joined(cells(windows))))
+        for channel, windows in sorted(of_channel.items())
     )
 
 
-def cells(segments: Iterable[Segment]) -> Iterator[Cell]:
-    """Which of the `segments` of one channel has which stretch, in order and without overlap.
+def window(segment: Segment) -> Window:
+    """The segment as a window of a track."""
+    return Window(
+        max(0, _ms(segment.start)), _ms(segment.end), segment.label, segment.score, segment.uncertain
+    )
+
+
+def cells(windows: Iterable[Window]) -> Iterator[Cell]:
+    """Which of the `windows` of one channel has which stretch, in order and without overlap.
 
     Takes n log n steps and a list of the windows around one moment.
     """
-    windows = sorted(
-        (
-            (start, end, segment)
-            for segment in segments
-            if (end := _ms(segment.end)) > (start := max(0, _ms(segment.start)))
-        ),
-        key=lambda window: window[:2],
-    )
+    windows = sorted((w for w in windows if w.end > w.start), key=lambda w: w[:2])
     begin: defaultdict[int, list[int]] = defaultdict(list)
     finish: defaultdict[int, list[int]] = defaultdict(list)
-    for i, (start, end, _) in enumerate(windows):
-        begin[start].append(i)
-        finish[end].append(i)
+    for i, each in enumerate(windows):
+        begin[each.start].append(i)
+        finish[each.end].append(i)
     around: list[tuple[int, int]] = []  # twice the centre, and which window: sorted
     for left, right in pairwise(sorted({*begin, *finish})):
         for i in finish[left]:
@@ -92,7 +103,7 @@ def cells(segments: Iterable[Segment]) -> Iterator[Cell]:
         for i in begin[left]:
             insort(around, (sum(windows[i][:2]), i))
         for start, end, i in _nearest(around, left, right):
-            yield start, end, windows[i][2]
+            yield start, end, windows[i]
 
 
 def span(result: Result) -> float:
@@ -142,24 +153,24 @@ def _nearest(around: list[tuple[int, int]], left: int, right: int) -> Iterator[t
 
 def _joined(stretches: Iterable[Cell]) -> Iterator[Piece]:
     first = last = 0
-    held: Segment | None = None
+    held: Window | None = None
     weighted = 0.0
-    for start, end, segment in stretches:
+    for start, end, each in stretches:
         if held is not None and not (
-            start == last and (segment.label, segment.uncertain) == (held.label, held.uncertain)
+            start == last and (each.label, each.uncertain) == (held.label, held.uncertain)
         ):
             yield _piece(first, last, held, weighted)
             held = None
         if held is None:
-            first, held, weighted = start, segment, 0.0
-        weighted += segment.score * (end - start)
+            first, held, weighted = start, each, 0.0
+        weighted += each.score * (end - start)
         last = end
     if held is not None:
         yield _piece(first, last, held, weighted)
 
 
-def _piece(start: int, end: int, segment: Segment, weighted: float) -> Piece:
-    return Piece(start / 1000, end / 1000, segment.label, weighted / (end - start), segment.uncertain)
+def _piece(start: int, end: int, held: Window, weighted: float) -> Piece:
+    return Piece(start / 1000, end / 1000, held.label, weighted / (end - start), held.uncertain)
 
 
 def _whole(result: Result) -> tuple[Piece, ...]:
