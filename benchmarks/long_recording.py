@@ -58,8 +58,9 @@ def main() -> None:
         size = (Path(folder) / "out").stat().st_size
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     seconds = used.ru_utime + used.ru_stime
+    judged = "all judged" if args.no_vad else "speech judged"
     print(
-        f"{args.hours:g} h, {100 * share:.0f} % clips, {'all judged' if args.no_vad else 'speech judged'}, to {args.format} ({size / 1e6:.1f} MB): "
+        f"{args.hours:g} h, {100 * share:.0f} % clips, {judged}, to {args.format} ({size / 1e6:.1f} MB): "
         f"{used.ru_maxrss / 1024:.0f} MiB at most, {seconds:.1f} core-s, "
         f"{args.hours * 3600 / seconds:.0f} x real time"
     )
