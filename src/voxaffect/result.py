@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -36,13 +36,16 @@ class ModelInfo:
 class Settings:
     """How the recording was judged: `window` and `hop` in seconds, `channels` "mix", "split" or a number.
 
-    `enrolled_seconds`: of what speech the answer was adapted to; None, and not in the JSON, where it was not.
+    `vad`: whether only speech was judged; "level" where a level stood for speech.
+    `smoothing` is in the JSON only where it was off. `enrolled_seconds`: of what speech the answer was adapted to;
+    None, and not in the JSON, where it was not.
     """
 
     window: float
     hop: float
-    vad: bool
+    vad: bool | str
     channels: str | int
+    smoothing: bool = True
     enrolled_seconds: float | None = None
 
 
@@ -120,7 +123,7 @@ class Result:
     agreement: float | None = None
     uncertain: bool = False
     summary: tuple[ChannelSummary, ...] = ()
-    segments: tuple[Segment, ...] = ()
+    segments: Sequence[Segment] = ()
     warnings: tuple[Notice, ...] = ()
     error: Failure | None = None
 
@@ -244,8 +247,11 @@ def _plain(value: ModelInfo | Settings | Failure | None) -> dict[str, Any] | Non
 
 def _settings_dict(settings: Settings | None) -> dict[str, Any] | None:
     data = _plain(settings)
-    if data is not None and settings is not None and settings.enrolled_seconds is not None:
-        data["enrolled_seconds"] = settings.enrolled_seconds
+    if data is not None and settings is not None:
+        if not settings.smoothing:
+            data["smoothing"] = False
+        if settings.enrolled_seconds is not None:
+            data["enrolled_seconds"] = settings.enrolled_seconds
     return data
 
 
@@ -268,7 +274,9 @@ def _read(data: Mapping[str, Any]) -> Result:
         if model
         else None,
         settings=Settings(
-            **{k: settings[k] for k in SETTINGS_FIELDS}, enrolled_seconds=settings.get("enrolled_seconds")
+            **{k: settings[k] for k in SETTINGS_FIELDS if k in settings},
+            smoothing=settings.get("smoothing", True),
+            enrolled_seconds=settings.get("enrolled_seconds"),
         )
         if settings
         else None,
