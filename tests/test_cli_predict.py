@@ -770,6 +770,7 @@ def test_the_installed_command_answers_and_stays_quiet_when_its_reader_leaves() 
         "predict",
         "-m",
         str(modelfile.BUNDLED / "level.onnx"),
+        "--no-vad",
         "-f",
         "jsonl",
     ]
