@@ -25,6 +25,7 @@ from voxaffect.recipe import AugmentationOptions, Recipe
 from voxaffect.run import RunFolder
 from voxaffect.table import UtteranceTable
 from voxaffect.trainings import Training, read_trainings
+from voxaffect.voting import members_decide
 
 if TYPE_CHECKING:
     from torch import nn
@@ -116,7 +117,7 @@ class BlindJudge:
         from voxaffect.cache import ArrayCache
         from voxaffect.examples import ExampleStore, read_utterance
         from voxaffect.feature_options import FeatureOptions
-        from voxaffect.fit import log_probabilities
+        from voxaffect.fit import member_log_probabilities
 
         table = UtteranceTable(tuple(self.table[row] for row in chunk))
         labels = self.recipe.data.labels
@@ -133,15 +134,16 @@ class BlindJudge:
             indices = [i for i, row in enumerate(chunk) if row in tested]
             if not indices:
                 continue
-            probs = np.exp(log_probabilities(model, store, indices, self.device))
+            decided = members_decide(member_log_probabilities(model, store, indices, self.device))
             predictions = Predictions(
                 ids=tuple(table[i].id for i in indices),
                 speakers=tuple(table[i].speaker for i in indices),
                 folds=(training.fold,) * len(indices),
                 labels=labels,
                 truth=store.targets[indices],
-                probs=probs / probs.sum(axis=1, keepdims=True),
+                probs=decided.probs,
                 seeds=(training.seed,) * len(indices),
+                decisions=decided.winners,
             )
             parts.append((number, predictions))
         return parts

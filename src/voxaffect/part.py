@@ -24,7 +24,7 @@ from voxaffect.run import RunFolder
 from voxaffect.splits import AnyFold
 from voxaffect.transduction import FILE_NAME as ADAPTED_FILE
 from voxaffect.transduction import adapted_answers, draw, rows_of, unit_of
-from voxaffect.voting import elect
+from voxaffect.voting import members_decide
 
 if TYPE_CHECKING:
     from torch import nn
@@ -322,15 +322,14 @@ def _write_history(place: Path, part: Part, history: Sequence[dict[str, float]])
 
 def _predictions(store: ExampleStore, rows: Sequence[int], log_probs: np.ndarray, part: Part) -> Predictions:
     """What the members answered, `log_probs` (N, M, K): their majority, and the mean of their probabilities."""
-    probs = np.exp(log_probs).swapaxes(0, 1)  # (M, N, K)
-    decided = elect(probs.argmax(axis=2), probs)
+    decided = members_decide(log_probs)
     return Predictions(
         ids=tuple(store.table[row].id for row in rows),
         speakers=tuple(store.table[row].speaker for row in rows),
         folds=(part.fold.name,) * len(rows),
         labels=store.labels,
         truth=store.targets[list(rows)],
-        probs=decided.probs / decided.probs.sum(axis=1, keepdims=True),
+        probs=decided.probs,
         seeds=(part.seed,) * len(rows),
         decisions=decided.winners,
     )

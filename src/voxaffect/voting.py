@@ -123,3 +123,9 @@ def _weighted_mean(
     if w.shape != probs.shape[:1] or not (w >= 0).all() or not w.sum() > 0:
         raise ValueError(f"weights must be ({len(probs)},), not negative and not all 0, got {w.tolist()}")
     return np.asarray(np.tensordot(w / w.sum(), probs, axes=1), dtype=np.float64)
+
+
+def members_decide(log_probs: npt.NDArray[np.float64]) -> Election:
+    """The majority of M members whose log-probabilities are (N, M, K)."""
+    probs = np.exp(log_probs).swapaxes(0, 1)
+    return elect(probs.argmax(axis=2), probs / probs.sum(axis=2, keepdims=True))
