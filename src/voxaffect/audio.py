@@ -181,6 +181,11 @@ class AudioReader:
         return self._track.is_sure and self._track.container == "wav" and self._track.codec.startswith("pcm_")
 
     @property
+    def sure_seconds(self) -> float | None:
+        """The length that the header gives, where the size of the file bears it out."""
+        return self._track.announced if self._track.is_sure else None
+
+    @property
     def source(self) -> Source:
         """What is read; `duration` counts the audio between `start` and `end` that was decoded so far."""
         track = self._track

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "predict": ("voxaffect.cli.predict", "how recordings sound: files, folders, patterns, stdin"),
     "demo": ("voxaffect.cli.demo", "predict the bundled clips: proves the install"),
+    "serve": ("voxaffect.cli.serve", "a web page, HTTP and WebSocket, on this machine"),
     "models": ("voxaffect.cli.models", "list, show or verify models"),
     "corpus": ("voxaffect.cli.corpus", "list, show, check and analyse speech corpora"),
     "audit": ("voxaffect.cli.audit", "what training, dev and test share: speakers, texts, recordings"),

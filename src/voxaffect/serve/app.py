@@ -1,0 +1,43 @@
+"""The ASGI application."""
+
+from __future__ import annotations
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from voxaffect.errors import VoxaffectError
+from voxaffect.serve.log import say
+from voxaffect.serve.problems import problem_response
+from voxaffect.serve.routes import routes
+from voxaffect.serve.security import Guard
+from voxaffect.serve.service import Service
+
+
+def application(service: Service, port: int) -> Guard:
+    """The application of `service` that listens on `port`; its lists of Host and Origin depend on it."""
+    settings = service.settings
+    app = Starlette(
+        routes=routes(service),
+        exception_handlers={HTTPException: _http_error, Exception: _bug},
+    )
+    return Guard(app, settings.hosts(port), settings.origins(port), settings.token)
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    if error.status_code == 405:
+        allowed = (error.headers or {}).get("Allow", "")
+        response = problem_response(
+            VoxaffectError("method_not_allowed", f"not with that method; expected {allowed or 'GET'}")
+        )
+        if allowed:
+            response.headers["Allow"] = allowed
+        return response
+    return problem_response(VoxaffectError("not_found", "there is nothing here", hint="see /docs"))
+
+
+async def _bug(request: Request, error: Exception) -> Response:
+    say("bug", error=f"{type(error).__name__}: {error}")
+    return problem_response(VoxaffectError("bug", "the server made a mistake", hint="please report it"))

@@ -1,0 +1,115 @@
+"""Guards below HTTP: how long the head of a request may take, how large it may be, what a broken one is told."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from voxaffect.errors import VoxaffectError
+from voxaffect.serve.problems import problem, status_of
+
+MAX_HEAD = 32_768
+"""Bytes of request line and headers."""
+HEAD_SECONDS = 10.0
+DRAIN_SECONDS = 10.0
+"""How long the rest of a body may take once its request is answered."""
+
+
+class GuardedProtocol(HttpToolsProtocol):
+    """uvicorn's protocol with a clock and a bound on what comes before a request is known."""
+
+    head_seconds = HEAD_SECONDS
+    _clock: asyncio.TimerHandle | None = None
+    _head_bytes = 0
+    _in_head = True
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """A client has come: its head is awaited."""
+        super().connection_made(transport)
+        self._start_clock(self.head_seconds)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """It has gone."""
+        self._stop_clock()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes of heads are counted."""
+        if self._in_head:
+            self._head_bytes += len(data)
+            if self._head_bytes > MAX_HEAD and not self._head_is_over(data):
+                self._refuse(
+                    VoxaffectError(
+                        "too_many_headers", f"the head of a request may have {MAX_HEAD} bytes at most"
+                    )
+                )
+                return
+        super().data_received(data)
+
+    def on_message_begin(self) -> None:
+        """The first byte of a request."""
+        super().on_message_begin()
+        self._in_head = True
+        if self._clock is None:
+            self._start_clock(self.head_seconds)
+
+    def on_headers_complete(self) -> None:
+        """The head is known; what follows has its own clock."""
+        self._stop_clock()
+        self._in_head, self._head_bytes = False, 0
+        if sum(len(name) + len(value) for name, value in self.headers) + len(self.url) > MAX_HEAD:
+            raise ValueError("a head too large")
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """The next bytes are those of another request's head."""
+        self._stop_clock()
+        self._in_head = True
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """An answer is out, maybe before all of the body is in: the rest is read, and not for ever."""
+        super().on_response_complete()
+        if not self._in_head and not self.transport.is_closing():
+            self._start_clock(DRAIN_SECONDS)
+
+    def send_400_response(self, msg: str) -> None:
+        """What is no HTTP is told so, as any other error."""
+        self._refuse(VoxaffectError("bad_request", "that is not a valid HTTP request"))
+
+    def _head_is_over(self, data: bytes) -> bool:
+        """Whether the bytes over the limit may be those of a body that came along."""
+        end = data.find(b"\r\n\r\n")
+        return end >= 0 and self._head_bytes - len(data) + end <= MAX_HEAD
+
+    def _refuse(self, error: VoxaffectError) -> None:
+        if self.transport.is_closing():
+            return
+        busy = self.cycle is not None and not self.cycle.response_complete
+        if not busy:  # else another answer is under way on this connection
+            body = json.dumps(problem(error)).encode()
+            head = (
+                f"HTTP/1.1 {status_of(error)} {problem(error)['title']}\r\n"
+                "content-type: application/problem+json\r\n"
+                f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
+            )
+            self.transport.write(head.encode() + body)
+        self.transport.close()
+
+    def _start_clock(self, seconds: float) -> None:
+        self._stop_clock()
+        self._clock = self.loop.call_later(seconds, self._too_slow)
+
+    def _stop_clock(self) -> None:
+        if self._clock is not None:
+            self._clock.cancel()
+            self._clock = None
+
+    def _too_slow(self) -> None:
+        self._clock = None
+        if self._head_bytes:
+            self._refuse(VoxaffectError("body_timeout", "the head of the request did not come in time"))
+        else:
+            self.transport.close()
