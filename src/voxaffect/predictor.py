@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from voxaffect.stream import Stream
+
 WINDOW, HOP = 3.0, 1.0
 """Seconds, for a model that was trained on whole utterances and so has no window of its own."""
 MIN_SECONDS, MAX_WINDOW = 0.2, 60.0
@@ -125,6 +127,50 @@ class Predictor:
         recogniser, options = _adapted(self._recogniser, options, enrol)
         return _predict_many(recogniser, inputs, options, on_error == "record", jobs)
 
+    def stream(
+        self,
+        sample_rate: int = 16_000,
+        encoding: str = "pcm_s16le",
+        channels: int = 1,
+        interval: float = 1.0,
+        *,
+        judge: str | int = "mix",
+        window: float | None = None,
+        hop: float | None = None,
+        vad: bool | str = True,
+        uncertain_below: float | None = None,
+        smoothing: bool = True,
+    ) -> Stream:
+        """A live stream: feed it pieces of audio, get events; the same answers as `predict` gives of the whole.
+
+        `sample_rate` in Hz; `encoding` of bytes that are fed: "pcm_s16le", "pcm_f32le" or "pcm_mulaw"; `channels`
+        interleaved in them. `interval`: seconds between results while somebody speaks. `judge`: the mean of the
+        channels ("mix"), each ("split"), or the number of one; the rest as in `predict`.
+
+        Raises UsageError `bad_value` for what is out of range.
+        """
+        from voxaffect.pcm import PcmReader
+        from voxaffect.stream import open_stream
+
+        options = _options(
+            self._recogniser, judge, window, hop, vad, 0.0, None, uncertain_below, None, False, smoothing
+        )
+        return open_stream(
+            self._recogniser,
+            options.settings,
+            PcmReader(sample_rate=sample_rate, encoding=encoding, channels=channels),
+            interval=interval,
+            uncertain_below=options.threshold(self._recogniser),
+        )
+
+    def log_probs(self, waveforms: Sequence[npt.NDArray[np.float32]]) -> list[npt.NDArray[np.float64]]:
+        """Every member's mean log-probabilities (M, K) over each of `waveforms`, (N,) at 16 kHz, in one go.
+
+        For servers that judge the cues of many streams together (see `voxaffect.stream`). Labels are in the order of
+        `labels`. Raises VoxaffectError `inference_failed`.
+        """
+        return self._recogniser.means(waveforms)
+
     def failure(self, audio: AudioInput, error: Exception) -> Result:
         """The result of an input that failed with `error`; what is no VoxaffectError has the code `bug`."""
         return _failed(self._recogniser, audio, None, error)
@@ -140,6 +186,10 @@ class _Options:
     strict: bool
     enrolled: Enrolled | None = None
 
+    def threshold(self, recogniser: Recogniser) -> float:
+        """Under which score an answer is uncertain: the model's own, unless one is asked for."""
+        return recogniser.model.uncertain_below if self.uncertain_below is None else self.uncertain_below
+
 
 def _adapted(
     recogniser: Recogniser, options: _Options, clips: Sequence[AudioInput]
@@ -150,7 +200,7 @@ def _adapted(
     if not clips:
         return recogniser, options
     settings = options.settings
-    recogniser, enrolled = adapted(recogniser, clips, window=settings.window, vad=settings.vad)
+    recogniser, enrolled = adapted(recogniser, clips, window=settings.window, vad=bool(settings.vad))
     settings = replace(settings, enrolled_seconds=enrolled.seconds)
     return recogniser, replace(options, settings=settings, enrolled=enrolled)
 
@@ -160,12 +210,13 @@ def _options(
     channels: str | int,
     window: float | None,
     hop: float | None,
-    vad: bool,
+    vad: bool | str,
     start: float,
     end: float | None,
     uncertain_below: float | None,
     max_seconds: float | None,
     strict: bool,
+    smoothing: bool = True,
 ) -> _Options:
     features = recogniser.features
     if window is None:
@@ -187,7 +238,7 @@ def _options(
     number = isinstance(channels, int) and not isinstance(channels, bool) and channels >= 0
     if not number and channels not in ("mix", "split"):
         raise _bad("channels", channels, "'mix', 'split' or the number of a channel, from 0")
-    settings = Settings(float(window), float(hop), vad, channels)
+    settings = Settings(float(window), float(hop), vad, channels, smoothing)
     return _Options(settings, float(start), end, uncertain_below, max_seconds, strict)
 
 
@@ -218,7 +269,7 @@ def _listener(recogniser: Recogniser, options: _Options, notices: list[Notice]) 
         recogniser,
         window=settings.window,
         hop=settings.hop,
-        vad=settings.vad,
+        vad=bool(settings.vad),
         offset=options.start,
         uncertain_below=recogniser.model.uncertain_below if threshold is None else threshold,
         flags=("narrowband",) if any(notice.code == "narrowband" for notice in notices) else (),

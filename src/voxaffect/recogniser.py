@@ -45,6 +45,18 @@ class Recogniser:
         parts = [self._run(items[i : i + BATCH]) for i in range(0, len(items), BATCH)]
         return _log_softmax(np.concatenate(parts))
 
+    def means(self, waveforms: Sequence[npt.NDArray[np.float32]]) -> list[Floats]:
+        """Every member's mean log-probabilities (M, K) over each of `waveforms`, each (N,) at 16 kHz.
+
+        Waveforms of one recording or of many go through the model together. Raises as `log_probs`.
+        """
+        if not waveforms:
+            return []
+        by_waveform = [self.items(waveform) for waveform in waveforms]
+        log_probs = self.log_probs([item for items in by_waveform for item in items])
+        ends = np.cumsum([len(items) for items in by_waveform])
+        return [part.mean(axis=0) for part in np.split(log_probs, ends[:-1])]
+
     def statistics(self, items: Sequence[Item]) -> tuple[Floats, Floats, Floats]:
         """Of a model that can adapt: statistics (n, D) and plain log-probabilities (n, M, K) of each item, and what
         training voices have in common, their mean above the classes' shifts: (1 + K, D).

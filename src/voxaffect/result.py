@@ -36,13 +36,15 @@ class ModelInfo:
 class Settings:
     """How the recording was judged: `window` and `hop` in seconds, `channels` "mix", "split" or a number.
 
+    `vad`: whether only speech was judged; "level" where a level stood for speech.
     `enrolled_seconds`: of what speech the answer was adapted to; None, and not in the JSON, where it was not.
     """
 
     window: float
     hop: float
-    vad: bool
+    vad: bool | str
     channels: str | int
+    smoothing: bool = True
     enrolled_seconds: float | None = None
 
 
@@ -193,7 +195,7 @@ class Result:
 
 
 MODEL_FIELDS = ("name", "version", "sha256", "labels", "members", "vote", "licence")
-SETTINGS_FIELDS = ("window", "hop", "vad", "channels")
+SETTINGS_FIELDS = ("window", "hop", "vad", "channels", "smoothing")
 SOURCE_FIELDS = ("container", "codec", "sample_rate", "channels", "duration")
 SUMMARY_FIELDS = ("channel", "role", "label", "score", "speech_seconds", "share")
 SEGMENT_FIELDS = (
@@ -251,7 +253,8 @@ def _read(data: Mapping[str, Any]) -> Result:
         if model
         else None,
         settings=Settings(
-            **{k: settings[k] for k in SETTINGS_FIELDS}, enrolled_seconds=settings.get("enrolled_seconds")
+            **{k: settings[k] for k in SETTINGS_FIELDS if k in settings},
+            enrolled_seconds=settings.get("enrolled_seconds"),
         )
         if settings
         else None,

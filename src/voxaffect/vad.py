@@ -6,6 +6,8 @@ A true speech detector takes its place later, behind the same functions.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -63,6 +65,24 @@ def active_seconds(waveform: NDArray[np.float32], threshold_dbfs: float = THRESH
 def is_active(waveform: NDArray[np.float32], threshold_dbfs: float = THRESHOLD_DBFS) -> bool:
     """Whether there is sound for MIN_ACTIVE_SECONDS or more, in one piece or several."""
     return active_seconds(waveform, threshold_dbfs) > MIN_ACTIVE_SECONDS - FRAME_SECONDS / 2
+
+
+class LevelDetector:
+    """Takes for speech each frame of 20 ms whose level reaches the threshold: what `vad="level"` asks for."""
+
+    frame = FRAME_SAMPLES
+
+    def __init__(self, threshold_dbfs: float = THRESHOLD_DBFS) -> None:
+        self._threshold = threshold_dbfs
+
+    def __call__(self, frames: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """Whether each of `frames` (n, 320) is loud enough: (n,)."""
+        return frame_levels(frames.reshape(-1)) >= self._threshold
+
+
+def detector(vad: bool | str) -> Callable[[], LevelDetector | None]:
+    """What makes the detector of each channel: none where `vad` is False."""
+    return LevelDetector if vad else lambda: None
 
 
 def silence_message(loudest: float) -> str:

@@ -131,7 +131,7 @@ def pcm_blocks(
         data = read.exactly(wanted if left is None else min(wanted, left))
         whole = len(data) - len(data) % header.block_align
         if whole:
-            yield _decode(data[:whole], header.codec).reshape(-1, header.channels)
+            yield decode(data[:whole], header.codec).reshape(-1, header.channels)
         if len(data) < wanted:
             return
         if left is not None:
@@ -145,6 +145,19 @@ def to_float(samples: NDArray[np.generic]) -> NDArray[np.floating]:
     if samples.dtype.kind == "i":  # a power of two: exact, but for the last bits of 32-bit samples
         return samples.astype(np.float32) * np.float32(2.0 ** (1 - 8 * samples.dtype.itemsize))
     return cast("NDArray[np.floating]", samples)
+
+
+def decode(data: bytes, codec: str) -> NDArray[np.floating]:
+    """The samples (n,) in `data`, whole samples of a PCM or G.711 `codec` named as FFmpeg names it; full scale 1.0."""
+    if codec == "pcm_s24le":
+        wide = np.zeros((len(data) // 3, 4), dtype=np.uint8)  # the value in the upper three bytes
+        wide[:, 1:] = np.frombuffer(data, dtype=np.uint8).reshape(-1, 3)
+        return to_float(wide.view("<i4")[:, 0])
+    if codec in ("pcm_mulaw", "pcm_alaw"):
+        table = _mulaw_table() if codec == "pcm_mulaw" else _alaw_table()
+        return table[np.frombuffer(data, dtype=np.uint8)]
+    kinds = {"pcm_u8": "u1", "pcm_s16le": "<i2", "pcm_s32le": "<i4", "pcm_f32le": "<f4", "pcm_f64le": "<f8"}
+    return to_float(np.frombuffer(data, dtype=kinds[codec]))
 
 
 class _Reader:
@@ -239,18 +252,6 @@ def _chunks_follow(source: Input, offset: int) -> bool:
     if len(start) < 8 or not start[:4].isalnum():
         return False
     return source.size is not None and offset + 8 + int(struct.unpack("<I", start[4:])[0]) <= source.size
-
-
-def _decode(data: bytes, codec: str) -> NDArray[np.floating]:
-    if codec == "pcm_s24le":
-        wide = np.zeros((len(data) // 3, 4), dtype=np.uint8)  # the value in the upper three bytes
-        wide[:, 1:] = np.frombuffer(data, dtype=np.uint8).reshape(-1, 3)
-        return to_float(wide.view("<i4")[:, 0])
-    if codec in ("pcm_mulaw", "pcm_alaw"):
-        table = _mulaw_table() if codec == "pcm_mulaw" else _alaw_table()
-        return table[np.frombuffer(data, dtype=np.uint8)]
-    kinds = {"pcm_u8": "u1", "pcm_s16le": "<i2", "pcm_s32le": "<i4", "pcm_f32le": "<f4", "pcm_f64le": "<f8"}
-    return to_float(np.frombuffer(data, dtype=kinds[codec]))
 
 
 def _mulaw_table() -> NDArray[np.float32]:
