@@ -8,10 +8,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from voxaffect.errors import VoxaffectError
+from voxaffect.serve.live import live_stream
 from voxaffect.serve.log import say
 from voxaffect.serve.problems import problem_response
 from voxaffect.serve.routes import routes
-from voxaffect.serve.security import Guard
+from voxaffect.serve.security import Guard, Receive, Scope, Send, refuse
 from voxaffect.serve.service import Service
 
 
@@ -22,7 +23,17 @@ def application(service: Service, port: int) -> Guard:
         routes=routes(service),
         exception_handlers={HTTPException: _http_error, Exception: _bug},
     )
-    return Guard(app, settings.hosts(port), settings.origins(port), settings.token)
+
+    async def both(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            if scope["path"] == "/v1/stream":
+                await live_stream(service, scope, receive, send)
+            else:
+                await refuse(_nothing_here(), scope, receive, send)
+            return
+        await app(scope, receive, send)
+
+    return Guard(both, settings.hosts(port), settings.origins(port), settings.token)
 
 
 async def _http_error(request: Request, error: Exception) -> Response:
@@ -35,7 +46,11 @@ async def _http_error(request: Request, error: Exception) -> Response:
         if allowed:
             response.headers["Allow"] = allowed
         return response
-    return problem_response(VoxaffectError("not_found", "there is nothing here", hint="see /docs"))
+    return problem_response(_nothing_here())
+
+
+def _nothing_here() -> VoxaffectError:
+    return VoxaffectError("not_found", "there is nothing here", hint="see /docs")
 
 
 async def _bug(request: Request, error: Exception) -> Response:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import struct
 from collections.abc import Sequence
 from typing import IO, Any
@@ -13,7 +14,7 @@ import numpy.typing as npt
 
 from voxaffect.recogniser import Item
 
-_SIZES = struct.Struct("<IQ")
+SIZES = struct.Struct("<IQ")
 MAX_HEADER = 2**24
 MAX_PAYLOAD = 2**31
 DTYPES = ("float32", "float64", "float16", "int64", "int32")
@@ -25,9 +26,7 @@ class ChannelError(Exception):
 
 def send(stream: IO[bytes], header: dict[str, Any], *payload: bytes | memoryview) -> None:
     """Write one message; raises OSError if the other side has gone."""
-    text = json.dumps(header).encode()
-    stream.write(_SIZES.pack(len(text), sum(len(part) for part in payload)))
-    stream.write(text)
+    stream.write(framed(header, sum(len(part) for part in payload)))
     for part in payload:
         stream.write(part)
     stream.flush()
@@ -35,16 +34,42 @@ def send(stream: IO[bytes], header: dict[str, Any], *payload: bytes | memoryview
 
 def receive(stream: IO[bytes]) -> tuple[dict[str, Any], bytes]:
     """Read one message; raises ChannelError at the end, or if it is none."""
-    n_header, n_payload = _SIZES.unpack(_exactly(stream, _SIZES.size))
+    n_header, n_payload = sizes(_exactly(stream, SIZES.size))
+    return parsed(_exactly(stream, n_header)), _exactly(stream, n_payload)
+
+
+def framed(header: dict[str, Any], n_payload: int) -> bytes:
+    """A message up to its `n_payload` bytes of payload."""
+    text = json.dumps(header).encode()
+    return SIZES.pack(len(text), n_payload) + text
+
+
+def sizes(start: bytes) -> tuple[int, int]:
+    """The bytes of header and payload that a message begins with; raises ChannelError."""
+    n_header, n_payload = SIZES.unpack(start)
     if n_header > MAX_HEADER or n_payload > MAX_PAYLOAD:
         raise ChannelError(f"a message of {n_header} + {n_payload} bytes")
+    return n_header, n_payload
+
+
+def parsed(text: bytes) -> dict[str, Any]:
+    """The header; raises ChannelError."""
     try:
-        header = json.loads(_exactly(stream, n_header))
+        header = json.loads(text)
     except ValueError as error:
         raise ChannelError(str(error)) from error
     if not isinstance(header, dict):
         raise ChannelError("a message that is no object")
-    return header, _exactly(stream, n_payload)
+    return header
+
+
+def take_standard_streams() -> tuple[IO[bytes], IO[bytes]]:
+    """stdin and stdout for messages; whatever libraries read and print goes nowhere from now on."""
+    source, sink = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (0, 1):
+        os.dup2(nowhere, descriptor)
+    return source, sink
 
 
 def pack(items: Sequence[Item]) -> tuple[list[dict[str, Any]], list[bytes]]:

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,7 @@ from voxaffect.features import HOP_LENGTH, SAMPLE_RATE
 from voxaffect.recogniser import BATCH, Item, Recogniser
 
 Floats: TypeAlias = npt.NDArray[np.float64]
+Samples: TypeAlias = npt.NDArray[np.float32]
 QUANTUM = 1.0
 """Credit of a turn: a window of 3 s costs 1."""
 UNIT_SECONDS = 3.0
@@ -43,10 +44,13 @@ class _Work:
 
 @dataclass
 class _Window:
-    item: Item
+    """One item of the model's, or samples (n,) of which the model's thread makes items."""
+
     cost: float
     work: _Work
     place: int
+    item: Item | None = None
+    samples: Samples | None = None
 
 
 @dataclass(eq=False)
@@ -97,17 +101,27 @@ class Scheduler:
             answer.set_result(np.zeros((0, 0, 0)))
             return answer
         work = _Work(answer, [None] * len(items), len(items))
+        self._enter(flow, [_Window(_cost(item), work, i, item=item) for i, item in enumerate(items)])
+        return answer
+
+    def judge(self, flow: Flow, samples: Samples) -> Future[Floats]:
+        """Mean log-probabilities (1, M, K) over `samples` (n,) at 16 kHz, when they come; else as `submit`."""
+        answer: Future[Floats] = Future()
+        cost = max(0.1, len(samples) / (UNIT_SECONDS * SAMPLE_RATE))
+        self._enter(flow, [_Window(cost, _Work(answer, [None], 1), 0, samples=samples)])
+        return answer
+
+    def _enter(self, flow: Flow, windows: list[_Window]) -> None:
         with self._condition:
             if self._stopped or flow.cancelled:
-                answer.set_exception(stopped())
-                return answer
-            flow.waiting.extend(_Window(item, _cost(item), work, i) for i, item in enumerate(items))
-            self.n_waiting += len(items)
+                windows[0].work.answer.set_exception(stopped())
+                return
+            flow.waiting.extend(windows)
+            self.n_waiting += len(windows)
             if not flow.listed:
                 flow.listed = True
                 self._turns[flow.live].append(flow)
             self._condition.notify()
-        return answer
 
     def cancel(self, flow: Flow) -> None:
         """Drop what waits of `flow`; who waits for it gets the error `cancelled`."""
@@ -169,7 +183,7 @@ class Scheduler:
     def _run(self, batch: list[_Window]) -> None:
         started = time.perf_counter()
         try:
-            results: list[Floats | VoxaffectError] = [*self._recogniser.log_probs([w.item for w in batch])]
+            results: list[Floats | VoxaffectError] = [*self._log_probs(batch)]
         except Exception as error:  # whatever it is, this thread must go on
             results = [_failure(error)] if len(batch) == 1 else [self._alone(window) for window in batch]
         good = any(not isinstance(result, VoxaffectError) for result in results)
@@ -179,10 +193,22 @@ class Scheduler:
             for window, result in zip(batch, results, strict=True):
                 _give(window, result)
 
+    def _log_probs(self, batch: list[_Window]) -> list[Floats]:
+        """(M, K) of each window, the mean of its items."""
+        items = [
+            [window.item]
+            if window.item is not None
+            else self._recogniser.items(cast("Samples", window.samples))
+            for window in batch
+        ]
+        log_probs = self._recogniser.log_probs([item for own in items for item in own])
+        ends = np.cumsum([len(own) for own in items])
+        return [part.mean(axis=0) for part in np.split(log_probs, ends[:-1])]
+
     def _alone(self, window: _Window) -> Floats | VoxaffectError:
         """The window by itself: what spoils a batch must not spoil the others in it."""
         try:
-            return np.asarray(self._recogniser.log_probs([window.item])[0])
+            return self._log_probs([window])[0]
         except Exception as error:
             return _failure(error)
 

@@ -11,12 +11,15 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from voxaffect.errors import VoxaffectError
+from voxaffect.predictor import Predictor
 from voxaffect.recogniser import Recogniser
 from voxaffect.serve.admission import Admission
 from voxaffect.serve.body import ClientGoneError, Receive, Reservations
 from voxaffect.serve.metrics import Metrics
+from voxaffect.serve.opus import DecoderPool
 from voxaffect.serve.scheduler import Scheduler
 from voxaffect.serve.settings import ServeSettings
+from voxaffect.serve.worker import RemotePredictor
 from voxaffect.serve.workers import Answer, Job, Long, WorkerPool
 
 LONG_SECONDS = 60.0
@@ -38,6 +41,7 @@ class Service:
     """One server. `draining` is set once, when it is told to stop."""
 
     settings: ServeSettings
+    predictor: Predictor
     recogniser: Recogniser
     scheduler: Scheduler
     pool: WorkerPool
@@ -46,6 +50,7 @@ class Service:
     long: Admission
     uploads: Reservations
     draining: asyncio.Event
+    decoders: DecoderPool
     n_active: int = 0
     """Requests that were accepted and not answered."""
     n_streams: int = 0
@@ -72,6 +77,7 @@ class Service:
         )
         service = cls(
             settings,
+            RemotePredictor(recogniser),
             recogniser,
             scheduler,
             pool,
@@ -80,6 +86,7 @@ class Service:
             Admission(LONG_QUEUE * settings.max_duration, speed=FIRST_SPEED),
             Reservations(UPLOADS * settings.max_bytes),
             asyncio.Event(),
+            DecoderPool(),
         )
         service._describe()
         return service
@@ -158,6 +165,7 @@ class Service:
     async def close(self) -> None:
         """End workers and threads."""
         await self.pool.close()
+        await self.decoders.close()
         await asyncio.get_running_loop().run_in_executor(None, self.scheduler.stop)
 
 

@@ -8,7 +8,6 @@ only the call to the model goes to the server, which joins it with those of othe
 from __future__ import annotations
 
 import io
-import os
 import signal
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -70,10 +69,7 @@ def described_model(facts: dict[str, Any]) -> ModelFile:
 def main() -> None:
     """Serve the process that started this one."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, which ends its workers itself
-    source, sink = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
-    nowhere = os.open(os.devnull, os.O_RDWR)
-    for descriptor in (0, 1):  # what libraries print must not get between the messages
-        os.dup2(nowhere, descriptor)
+    source, sink = channel.take_standard_streams()
     limit_resources(MEMORY)
     with suppress(channel.ChannelError, BrokenPipeError, KeyboardInterrupt):
         serve(source, sink)

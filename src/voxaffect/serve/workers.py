@@ -67,7 +67,7 @@ class Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env={**os.environ, **_ENVIRONMENT, "PYTHONPATH": _path()},
+            env={**os.environ, **ENVIRONMENT, "PYTHONPATH": python_path()},
             start_new_session=True,
         )
         assert self._process.stdin and self._process.stdout
@@ -295,10 +295,10 @@ class WorkerPool:
             self._give_back(worker)
 
 
-_ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
-def _path() -> str:
+def python_path() -> str:
     """The places that this process finds packages in, so that a worker finds the same."""
     here = str(Path(__file__).resolve().parents[2])
     given = os.environ.get("PYTHONPATH", "")
