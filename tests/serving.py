@@ -81,8 +81,8 @@ class Server:
                 connection.sendall(data)
             return read_all(connection)
 
-    def stream(self, **options: Any) -> ClientConnection:
-        """A live stream, its `session.created` not yet read."""
+    def stream(self, **options: Any) -> Any:
+        """A live stream as a context manager, its `session.created` not yet read."""
         given = {"origin": self.origin, "compression": None, "proxy": None, **options}
         return connect(f"ws://127.0.0.1:{self.port}/v1/stream", **given)
 
