@@ -2,10 +2,10 @@
 
     python benchmarks/streams.py [--streams N,...] [--seconds S] [--interval S] [--json]
 
-Every stream sends 100 ms of 16-bit audio at 16 kHz every 100 ms, speech with hardly a pause, so nearly each
-interval of each stream has a window that goes through the model. A result is late by the time from when its last sample was sent to
-when the result arrived. The load generator runs on the same machine; its own share of a core is stated. The full
-measurement: `--streams 100,200,300,400 --seconds 300`.
+Every stream sends 100 ms of 16-bit audio at 16 kHz every 100 ms, speech with hardly a pause, so nearly each interval
+of each stream has a window that goes through the model. A result is late by the time from when its last sample was
+sent to when the result arrived. The load generator runs on the same machine; its own share of a core is stated. The
+full measurement: `--streams 100,200,300,400 --seconds 300`.
 """
 
 from __future__ import annotations

@@ -28,6 +28,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "demo": ("voxaffect.cli.demo", "predict the bundled clips: proves the install"),
     "serve": ("voxaffect.cli.serve", "a web page, HTTP and WebSocket, on this machine"),
     "models": ("voxaffect.cli.models", "list, show or verify models"),
+    "doctor": ("voxaffect.cli.doctor", "what is installed, what works, what to do"),
     "corpus": ("voxaffect.cli.corpus", "list, show, check and analyse speech corpora"),
     "audit": ("voxaffect.cli.audit", "what training, dev and test share: speakers, texts, recordings"),
     "train": ("voxaffect.cli.train", "train a recipe by cross-validation"),
