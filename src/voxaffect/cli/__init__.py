@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "predict": ("voxaffect.cli.predict", "how recordings sound: files, folders, patterns, stdin"),
     "demo": ("voxaffect.cli.demo", "predict the bundled clips: proves the install"),
+    "listen": ("voxaffect.cli.listen", "the microphone, live: how it sounds now"),
     "serve": ("voxaffect.cli.serve", "a web page, HTTP and WebSocket, on this machine"),
     "models": ("voxaffect.cli.models", "list, show or verify models"),
     "doctor": ("voxaffect.cli.doctor", "what is installed, what works, what to do"),
