@@ -22,6 +22,7 @@ __all__ = [
     "AudioReader",
     "Notice",
     "Source",
+    "clock",
     "mono",
     "narrowband",
     "open_audio",
@@ -276,9 +277,9 @@ class AudioReader:
         return AudioError(code, message, hint=hint, where=self._where)
 
     def _too_long(self, seconds: float | None) -> VoxaffectError:
-        limit = _clock(self._limit or 0)
+        limit = clock(self._limit or 0)
         what = (
-            f"{_clock(seconds)} is over the limit of {limit}"
+            f"{clock(seconds)} is over the limit of {limit}"
             if seconds
             else f"longer than the limit of {limit}"
         )
@@ -317,7 +318,7 @@ def _regular(blocks: Iterable[NDArray[np.float32]], frames: int) -> Iterator[NDA
         yield np.concatenate(parts)
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
     """Seconds as h:mm:ss."""
     whole = round(seconds)
     return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"

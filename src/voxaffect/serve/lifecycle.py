@@ -24,6 +24,7 @@ from voxaffect.serve.service import Service
 from voxaffect.serve.settings import ServeSettings
 from voxaffect.serve.socket_protocol import SocketProtocol
 from voxaffect.serve.worker import limit_resources
+from voxaffect.speech_detector import detectors
 
 BACKLOG = 2048
 SPARE_FILES = 96
@@ -42,11 +43,12 @@ def run(
 ) -> int:
     """Serve until SIGTERM or Ctrl-C, then drain; 0 if everything accepted was answered.
 
-    Raises UsageError `port_taken`, `no_gpu`; ArtefactError of the model; ResourceError `no_worker`.
+    Raises UsageError `port_taken`, `no_gpu`; ArtefactError of the model and the speech detector; ResourceError `no_worker`.
     """
     limit_resources(None)
     sys.setswitchinterval(SWITCH_SECONDS)
     recogniser = open_recogniser(read_model(find_model(model)), device=device)
+    detectors(True)  # refused now rather than at the first request
     listener = listen(settings.host, settings.port)
     with listener:
         return asyncio.run(_serve(settings, recogniser, listener, quiet))

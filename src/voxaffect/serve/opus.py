@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from voxaffect.errors import AudioError
 from voxaffect.serve import channel
-from voxaffect.serve.workers import ENVIRONMENT, python_path
+from voxaffect.serve.workers import ENVIRONMENT, own_group, python_path
 
 CONTAINERS = {"webm-opus": "matroska", "ogg-opus": "ogg"}
 """FFmpeg's demuxer by encoding."""
@@ -108,7 +108,7 @@ class DecoderProcess:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
             env={**os.environ, **ENVIRONMENT, "PYTHONPATH": python_path()},
-            start_new_session=True,
+            **own_group(),
         )
         return cls(process)
 

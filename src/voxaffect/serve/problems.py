@@ -31,6 +31,8 @@ STATUS = {
     "bad_form": 400,
     "bad_result": 400,
     "inference_failed": 500,
+    "vad_missing": 500,
+    "vad_refused": 500,
     "bug": 500,
     "not_ready": 503,
     "draining": 503,

@@ -8,6 +8,7 @@ only the call to the model goes to the server, which joins it with those of othe
 from __future__ import annotations
 
 import io
+import os
 import signal
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -26,6 +27,8 @@ from voxaffect.serve import channel
 
 MEMORY = 3 * 2**30
 """Bytes of address space: far more than reading in blocks takes, far less than a machine has."""
+NICENESS = 5
+"""Below the server itself, which has to answer everyone and judge live streams while recordings are read."""
 NAME = "upload"
 """What a recording is called in messages: whatever name it came with is of no concern to a server."""
 
@@ -69,6 +72,8 @@ def described_model(facts: dict[str, Any]) -> ModelFile:
 def main() -> None:
     """Serve the process that started this one."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, which ends its workers itself
+    if hasattr(os, "nice"):
+        os.nice(NICENESS)
     source, sink = channel.take_standard_streams()
     limit_resources(MEMORY)
     with suppress(channel.ChannelError, BrokenPipeError, KeyboardInterrupt):
@@ -111,7 +116,12 @@ def _answer(predictor: Predictor, header: dict[str, Any], payload: bytes) -> tup
     try:
         limit = header["hand_over_seconds"]
         if limit is not None:
-            seconds = audio_seconds(recording, end=options.get("end"), max_seconds=options["max_seconds"])
+            seconds = audio_seconds(
+                recording,
+                start=options.get("start", 0.0),
+                end=options.get("end"),
+                max_seconds=options["max_seconds"],
+            )
             if seconds > limit:
                 return {"type": "long", "seconds": seconds}, b""
         result = replace(predictor.predict(recording, **options), id=header["id"])

@@ -68,7 +68,7 @@ class Worker:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             env={**os.environ, **ENVIRONMENT, "PYTHONPATH": python_path()},
-            start_new_session=True,
+            **own_group(),
         )
         assert self._process.stdin and self._process.stdout
         self._sink: IO[bytes] = self._process.stdin
@@ -296,6 +296,11 @@ class WorkerPool:
 
 
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+
+
+def own_group() -> dict[str, Any]:
+    """Arguments that keep Ctrl-C from a process: it is for the server, which ends its workers itself."""
+    return {"process_group": 0} if os.name == "posix" else {}
 
 
 def python_path() -> str:
