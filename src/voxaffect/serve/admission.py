@@ -22,13 +22,20 @@ class BusyError(VoxaffectError):
 
 
 class Admission:
-    """Audio that is waiting or worked on, at most `limit` seconds of it; a single recording may exceed it alone.
+    """Audio that is waiting or worked on: at most `limit` seconds of it, and what is done in `patience` seconds.
 
-    For the event loop's thread. `speed` is the audio seconds that are done per second, by what was done lately.
+    A single recording may exceed both alone. For the event loop's thread. `speed` is the audio seconds that are done per second, by what was done lately.
     """
 
-    def __init__(self, limit: float, *, speed: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self.limit = limit
+    def __init__(
+        self,
+        limit: float,
+        *,
+        speed: float,
+        patience: float = math.inf,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.limit, self.patience = limit, patience
         self.pending = 0.0
         """Seconds of audio within."""
         self.n_pending = 0
@@ -40,16 +47,20 @@ class Admission:
     @property
     def full(self) -> bool:
         """Whether nobody else is let in."""
-        return self.pending >= self.limit
+        return self.pending >= self._room
 
     @property
     def retry_after(self) -> int:
         """Seconds until half of what waits should be done."""
         return max(1, min(MAX_RETRY, math.ceil(self.pending / 2 / self.speed)))
 
+    @property
+    def _room(self) -> float:
+        return min(self.limit, self.speed * self.patience)
+
     def check(self, seconds: float = 0.0) -> None:
         """Raise BusyError `queue_full` where `seconds` more do not fit."""
-        if (self.n_pending and self.pending + seconds > self.limit) or self.full:
+        if (self.n_pending and self.pending + seconds > self._room) or self.full:
             raise BusyError(
                 "queue_full", f"{self.pending:.0f} s of audio are waiting; no more fit", self.retry_after
             )

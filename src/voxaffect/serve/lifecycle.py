@@ -43,7 +43,8 @@ def run(
 ) -> int:
     """Serve until SIGTERM or Ctrl-C, then drain; 0 if everything accepted was answered.
 
-    Raises UsageError `port_taken`, `no_gpu`; ArtefactError of the model and the speech detector; ResourceError `no_worker`.
+    Raises UsageError `port_taken`, `no_gpu`; ArtefactError of the model and the speech detector; ResourceError
+    `no_worker`.
     """
     limit_resources(None)
     sys.setswitchinterval(SWITCH_SECONDS)
