@@ -183,6 +183,9 @@ def test_admission_is_bounded_in_seconds_of_audio() -> None:
             queue.check()
         assert 1 <= caught.value.retry_after <= 120
     assert not queue.full
+    slow = Admission(1000.0, speed=2.0, patience=5.0)
+    with slow.entered(8.0), pytest.raises(BusyError):
+        slow.check(3.0)  # 11 s take longer than 5 s
 
 
 def messages(*bodies: bytes, end: bool = True) -> Any:

@@ -24,7 +24,8 @@ class BusyError(VoxaffectError):
 class Admission:
     """Audio that is waiting or worked on: at most `limit` seconds of it, and what is done in `patience` seconds.
 
-    A single recording may exceed both alone. For the event loop's thread. `speed` is the audio seconds that are done per second, by what was done lately.
+    A single recording may exceed both alone. For the event loop's thread.
+    `speed` is the audio seconds that are done per second, by what was done lately.
     """
 
     def __init__(

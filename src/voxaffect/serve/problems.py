@@ -37,7 +37,7 @@ STATUS = {
     "not_ready": 503,
     "draining": 503,
     "streams_full": 503,
-    "queue_timeout": 503,
+    "queue_timeout": 429,
     "out_of_memory": 422,
     "cancelled": 503,
 }

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from voxaffect.errors import VoxaffectError
 from voxaffect.predictor import Predictor
 from voxaffect.recogniser import Recogniser
-from voxaffect.serve.admission import Admission
+from voxaffect.serve.admission import Admission, BusyError
 from voxaffect.serve.body import ClientGoneError, Receive, Reservations
 from voxaffect.serve.metrics import Metrics
 from voxaffect.serve.opus import DecoderPool
@@ -82,7 +82,7 @@ class Service:
             scheduler,
             pool,
             metrics,
-            Admission(settings.queue_seconds, speed=FIRST_SPEED),
+            Admission(settings.queue_seconds, speed=FIRST_SPEED, patience=settings.queue_timeout / 2),
             Admission(LONG_QUEUE * settings.max_duration, speed=FIRST_SPEED),
             Reservations(UPLOADS * settings.max_bytes),
             asyncio.Event(),
@@ -120,8 +120,8 @@ class Service:
             try:
                 await asyncio.wait_for(slot.__aenter__(), patience)
             except TimeoutError:
-                raise VoxaffectError(
-                    "queue_timeout", f"its turn did not come within {patience:g} s"
+                raise BusyError(
+                    "queue_timeout", f"its turn did not come within {patience:g} s", queue.retry_after
                 ) from None
             try:
                 self._waited(time.monotonic() - came)
