@@ -23,6 +23,7 @@ from voxaffect.serve.log import say
 from voxaffect.serve.metrics import Metrics
 from voxaffect.serve.problems import problem, status_of
 from voxaffect.serve.query import predict_options
+from voxaffect.serve.ration import Ration
 from voxaffect.serve.scheduler import BATCH, Flow, Scheduler
 from voxaffect.serve.settings import ServeSettings
 from voxaffect.serve.worker import describe_model, described_model
@@ -184,8 +185,22 @@ def test_admission_is_bounded_in_seconds_of_audio() -> None:
         assert 1 <= caught.value.retry_after <= 120
     assert not queue.full
     slow = Admission(1000.0, speed=2.0, patience=5.0)
-    with slow.entered(8.0), pytest.raises(BusyError):
-        slow.check(3.0)  # 11 s take longer than 5 s
+    with slow.entered(38.0), pytest.raises(BusyError):
+        slow.check(3.0)  # 41 s take longer than 5 s
+
+
+def test_tiny_frames_are_rationed() -> None:
+    now = [0.0]
+    ration = Ration(lambda: now[0])
+    for _ in range(1000):
+        ration.take(1)
+    ration.take(3200)
+    with pytest.raises(VoxaffectError) as caught:
+        ration.take(1)
+    assert caught.value.code == "too_many_frames"
+    now[0] += 1.0
+    for _ in range(99):
+        ration.take(1)
 
 
 def messages(*bodies: bytes, end: bool = True) -> Any:

@@ -7,7 +7,9 @@
     admission   how much audio may wait               scheduler   windows of everyone through the model, in batches
     workers     processes that read audio             worker      such a process      channel     how they are talked to
     protocol    guards below HTTP                     metrics     counters for Prometheus
-    openapi     the contract as JSON and as a page
+    openapi     the contract as JSON and as a page    live_config, ration   what a stream may choose and send
+    opus        WebM and Ogg, in opus_worker          service     what the routes share    log         JSON lines
+    socket_protocol   when a WebSocket is read
 
 Needs the extra `serve`. No audio is written anywhere, and nothing is connected to.
 """

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 
 from voxaffect.errors import VoxaffectError
 
+LEAST_ROOM = 40.0
+"""Seconds of audio that are let in whatever the speed: it is learnt from what is let in."""
 MAX_RETRY = 120
 """Seconds; nobody is sent away for longer."""
 
@@ -57,7 +59,7 @@ class Admission:
 
     @property
     def _room(self) -> float:
-        return min(self.limit, self.speed * self.patience)
+        return min(self.limit, max(LEAST_ROOM, self.speed * self.patience))
 
     def check(self, seconds: float = 0.0) -> None:
         """Raise BusyError `queue_full` where `seconds` more do not fit."""

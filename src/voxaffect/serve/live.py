@@ -21,6 +21,7 @@ from voxaffect.pcm import ENCODINGS
 from voxaffect.segmenter import Cue
 from voxaffect.serve.live_config import LiveConfig
 from voxaffect.serve.opus import CONTAINERS, OpusDecoder
+from voxaffect.serve.ration import Ration
 from voxaffect.serve.scheduler import Flow
 from voxaffect.serve.security import SUBPROTOCOL, Receive, Scope, Send, refuse
 from voxaffect.serve.service import Service
@@ -33,9 +34,6 @@ MAX_WAITING = 12
 """Windows of a stream that may wait for the model: 2.3 MB at 3 s; then nothing more is read."""
 PIECE_SECONDS = 0.5
 """Of a large frame, what is taken at once."""
-TINY_BYTES = 32
-TINY_PER_SECOND, TINY_BURST = 100.0, 1000.0
-"""Frames of less than TINY_BYTES cost more than they bring: so many are put up with."""
 CLOSE_CODES = {
     "not_json": 1003,
     "unknown_message": 1003,
@@ -106,7 +104,7 @@ class Session:
         self._room = asyncio.Event()
         self._opened = asyncio.Event()
         self._complete = False
-        self._tiny, self._tiny_at = TINY_BURST, time.monotonic()
+        self._ration = Ration()
         self._last_heard = time.monotonic()
 
     async def run(self) -> None:
@@ -239,7 +237,7 @@ class Session:
         await self._say({"type": "session.updated", "config": self._config.to_dict()})
 
     async def _audio(self, data: bytes) -> None:
-        self._ration(len(data))
+        self._ration.take(len(data))
         if self._config.encoding in CONTAINERS:
             if self._decoder is None:
                 self._decoder = await self.service.decoders.open(self._config.encoding)
@@ -320,20 +318,6 @@ class Session:
                         "dropped_frames": 0,
                     }
                 )
-
-    def _ration(self, size: int) -> None:
-        """Tiny frames are counted: raises VoxaffectError `too_many_frames`."""
-        if size >= TINY_BYTES:
-            return
-        now = time.monotonic()
-        self._tiny = min(TINY_BURST, self._tiny + TINY_PER_SECOND * (now - self._tiny_at)) - 1
-        self._tiny_at = now
-        if self._tiny < 0:
-            raise VoxaffectError(
-                "too_many_frames",
-                f"over {TINY_PER_SECOND:g} frames a second of under {TINY_BYTES} bytes",
-                hint="send 100 ms of audio in a frame",
-            )
 
     async def _say(self, message: dict[str, Any]) -> None:
         text = json.dumps(message, separators=(",", ":"), allow_nan=False)
