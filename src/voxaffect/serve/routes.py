@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -37,8 +38,8 @@ MEDIA_TYPES = {
     ".jsonl": "application/x-ndjson",
     ".csv": "text/csv; charset=utf-8",
     ".vtt": "text/vtt; charset=utf-8",
-    ".xml": "application/xml",
     ".eaf": "application/xml",
+    ".parquet": "application/vnd.apache.parquet",
 }
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"]
 """All reach the routes, which refuse in their own words; else the page's folder would answer."""
@@ -105,7 +106,7 @@ async def predict(service: Service, request: Request) -> Response:
             answer = await while_connected(request.receive, service.predict(job))
     finally:
         service.uploads.give_back(size)
-    media_type = MEDIA_TYPES.get(chosen.EXTENSION, "text/plain; charset=utf-8")
+    media_type = _media_type(chosen)
     return Response(answer.body, media_type=media_type, headers={"Cache-Control": "no-store"})
 
 
@@ -124,7 +125,7 @@ async def reformat(service: Service, request: Request) -> Response:
     if not isinstance(data, dict):
         raise VoxaffectError("bad_result", "the body is no result")
     text = rendered(Result.from_dict(data), pairs[0][1])
-    media_type = MEDIA_TYPES.get(chosen.EXTENSION, "text/plain; charset=utf-8")
+    media_type = _media_type(chosen)
     name = f'attachment; filename="result{chosen.EXTENSION}"'
     return Response(text, media_type=media_type, headers={"Content-Disposition": name})
 
@@ -147,7 +148,7 @@ async def models(service: Service, request: Request) -> Response:
                     "hop": features.hop if features.window else None,
                 }
             ],
-            "formats": {name: formats.get(name).SUMMARY for name in formats.names()},
+            "formats": _formats(),
             "limits": {
                 "bytes": settings.max_bytes,
                 "seconds": settings.max_duration,
@@ -187,6 +188,20 @@ async def openapi_json(service: Service, request: Request) -> Response:
 async def docs(service: Service, request: Request) -> Response:
     """`GET /docs`."""
     return HTMLResponse(openapi.page(openapi.document(service.settings)))
+
+
+def _formats() -> dict[str, str]:
+    """The formats that can be asked for here, each in a few words; without those that lack a package."""
+    found = {}
+    for name in formats.names():
+        with suppress(UsageError):
+            found[name] = formats.get(name).SUMMARY
+    return found
+
+
+def _media_type(chosen: formats.Format) -> str:
+    other = "application/octet-stream" if getattr(chosen, "BINARY", False) else "text/plain; charset=utf-8"
+    return MEDIA_TYPES.get(chosen.EXTENSION, other)
 
 
 async def _answered(service: Service, path: str, handler: Handler, request: Request) -> Response:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TextIO, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -143,8 +143,13 @@ def rendered(result: Any, name: str) -> bytes:
     """`result` in the format called `name`."""
     from voxaffect import formats
 
+    chosen = formats.get(name)
+    if getattr(chosen, "BINARY", False):
+        data = io.BytesIO()
+        chosen.write([result], cast("TextIO", data))
+        return data.getvalue()
     text = io.StringIO(newline="")
-    formats.get(name).write([result], text)
+    chosen.write([result], text)
     return text.getvalue().encode()
 
 
