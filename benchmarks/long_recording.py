@@ -46,18 +46,21 @@ def main() -> None:
     parser.add_argument("corpora", type=Path)
     parser.add_argument("--hours", type=float, default=10.0)
     parser.add_argument("-f", dest="format", default="jsonl", help="output format (default: jsonl)")
+    parser.add_argument("--no-vad", action="store_true", help="judge all of it: a segment each second")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "long.wav"
         share = write(path, args.corpora, args.hours)
         command = [sys.executable, "-m", "voxaffect", "predict", str(path), "-f", args.format]
+        command += ["--no-vad"] if args.no_vad else []
         with (Path(folder) / "out").open("wb") as out:
             subprocess.run(command, stdout=out, check=True)
         size = (Path(folder) / "out").stat().st_size
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     seconds = used.ru_utime + used.ru_stime
+    judged = "all judged" if args.no_vad else "speech judged"
     print(
-        f"{args.hours:g} h, {100 * share:.0f} % clips, to {args.format} ({size / 1e6:.1f} MB): "
+        f"{args.hours:g} h, {100 * share:.0f} % clips, {judged}, to {args.format} ({size / 1e6:.1f} MB): "
         f"{used.ru_maxrss / 1024:.0f} MiB at most, {seconds:.1f} core-s, "
         f"{args.hours * 3600 / seconds:.0f} x real time"
     )

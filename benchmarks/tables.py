@@ -83,6 +83,9 @@ def table(results: Path) -> str:
         if "evaluation" in metrics:
             recipe = json.loads((file.parent / "recipe.json").read_text(encoding="utf-8"))
             rows.append(row(file.parent.name, recipe, metrics["evaluation"], changes(file.parent)))
+            if "adapted" in metrics:  # a second figure, never in place of the first
+                said = [*changes(file.parent), metrics["adapted"]["what"]]
+                rows.append(row(file.parent.name, recipe, metrics["adapted"]["evaluation"], said))
     return HEADER + "".join(rows) if rows else ""
 
 
@@ -102,7 +105,9 @@ def row(name: str, recipe: Mapping[str, Any], evaluation: Mapping[str, Any], cha
     cells = (
         f"`{name}`",
         (recipe["title"] or f"{', '.join(recipe['data']['corpora'])}, {recipe['protocol']['folds']}")
-        + "".join(f"; `{assignment}`" for assignment in changed),
+        + "".join(
+            f"; `{assignment}`" if "=" in assignment else f"; *{assignment}*" for assignment in changed
+        ),
         evaluation["n_utterances"],
         len(evaluation["speakers"]),
         len(evaluation["labels"]),

@@ -119,7 +119,7 @@ def test_a_recipe_of_before_keeps_its_digest(corpus: Path) -> None:
         (["adaptation.shrinkage=0"], "seconds must be 0 or more and shrinkage above 0"),
         (["adaptation.unit=none", "adaptation.seconds=3"], "seconds and shrinkage need unit"),
         (["adaptation.second=3"], "unknown key 'second'"),
-        (["model={}"], r"\[adaptation\] needs model.kind = 'probe', not 'coattention'"),
+        (["model={}"], r"needs model.kind = 'probe' or model.wiring = 'kernel', not 'coattention'"),
         (["protocol.allow_speaker_overlap=true"], "test speakers who neither train nor select"),
     ],
 )
@@ -275,7 +275,7 @@ def test_parity_looks_at_the_adapted_head_and_the_voice(corpus: Path, model: Pat
     [
         ({"members": []}, "0 members, not 1"),
         ({"members": [{"width": 3}]}, "lacks 'shrinkage'"),
-        ({"members": None}, "has no len"),
+        ({"members": None}, "is not iterable"),
         ({"width": 1}, "its members have 1 statistics, its graph"),
     ],
 )

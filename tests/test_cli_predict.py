@@ -76,6 +76,8 @@ def test_a_table_is_printed_and_nothing_is_written(predict: Predict, here: Path)
 def test_every_format_comes_out_of_stdout_alone(predict: Predict) -> None:
     happy()
     for name in formats.names():
+        if formats.get(name).BINARY:
+            continue
         code, out, err = predict("a.wav", "-f", name)
         assert (code, err) == (ExitCode.OK, "")
         assert "happy" in out
@@ -325,7 +327,7 @@ def test_any_name_works_and_is_printed_on_one_line(predict: Predict, here: Path,
     cells = list(csv.DictReader(io.StringIO(next(Path("out").glob("*.csv")).read_text("utf-8"))))
     assert cells[0]["label"] == "happy"
     if raw == b"=cmd.wav":
-        assert cells[0]["id"] == "'=cmd.wav"
+        assert cells[0]["file"] == "'=cmd.wav"
 
 
 # --- output folders ---
@@ -340,6 +342,133 @@ def test_a_folder_gets_a_file_for_each_input_and_format(predict: Predict) -> Non
     found = sorted(p.relative_to("out").as_posix() for p in Path("out").rglob("*.*") if p.name != RECORD)
     assert found == ["b.csv", "b.json", "b.txt", "monday/a.csv", "monday/a.json", "monday/a.txt"]
     assert json.loads(Path("out/b.json").read_text())["label"] == "happy"
+
+
+def test_every_format_is_written_to_a_folder_and_resumed(predict: Predict) -> None:
+    names = [happy("a.wav"), happy("a.labels.wav"), "bad.wav"]
+    Path("bad.wav").touch()
+    chosen = ",".join(formats.names())
+    assert predict(*names, "-o", "out", "-f", chosen)[0] == ExitCode.PARTIAL
+    found = listed("out")
+    assert len(found) == 2 * len(formats.names()) + 1  # and errors.jsonl; none for what failed
+    assert {"a.txt", "a.labels.txt", "a.labels.wav.labels.txt", "a.TextGrid", "a.parquet"} <= set(found)
+    assert json.loads(Path("out/errors.jsonl").read_text("utf-8"))["error"]["code"] == "empty_file"
+    code, _, err = predict(*names, "-o", "out", "-f", "srt")
+    assert (code, "out/a.srt is there already and 2 more" in err) == (ExitCode.USAGE, True)
+    Path("out/a.eaf").unlink()
+    Path("out/a.labels.wav.srt").write_text("mine")
+    code, _, err = predict(*names[:2], "-o", "out", "-f", chosen, "--resume")
+    assert (code, err) == (ExitCode.OK, "voxaffect: 1 of 2 are there already\n")
+    assert Path("out/a.eaf").exists()
+    assert Path("out/a.labels.wav.srt").read_text("utf-8") == "mine"
+    assert predict(*names[:2], "-o", "out", "-f", chosen, "--overwrite")[0] == ExitCode.OK
+    assert "happy" in Path("out/a.labels.wav.srt").read_text("utf-8")
+
+
+def test_what_failed_is_said_where_the_format_cannot_say_it(predict: Predict) -> None:
+    Path("bad.wav").touch()
+    for name in ("srt", "vtt", "textgrid", "eaf", "audacity", "rttm"):
+        code, out, err = predict("bad.wav", "-f", name)
+        assert code == ExitCode.NOTHING_USABLE
+        assert out in ("", "WEBVTT\n\n")
+        assert "bad.wav: empty_file: bad.wav holds no audio" in line(err)
+    code, out, err = predict(happy(), "bad.wav", "-f", "rttm")
+    assert (code, out.split()[1]) == (ExitCode.PARTIAL, "a.wav")
+    assert "bad.wav: empty_file" in err
+
+
+# --- pictures ---
+
+
+def test_a_picture_is_drawn_beside_the_answer(predict: Predict, here: Path) -> None:
+    pytest.importorskip("matplotlib")
+    code, out, err = predict(happy(seconds=4.0), "--plot", "a.png")
+    assert (code, err) == (ExitCode.OK, "")
+    assert "happy" in out
+    assert Path("a.png").read_bytes().startswith(b"\x89PNG")
+    assert (
+        predict("a.wav", "--plot", "a.png", "--start", "1")[0] == ExitCode.OK
+    )  # a file that is named is replaced
+    assert predict("a.wav", "--plot", "new/a.svg")[0] == ExitCode.OK
+    assert listed(here) == ["a.png", "a.wav", "new"]
+
+
+def test_many_recordings_are_drawn_into_a_folder(predict: Predict) -> None:
+    pytest.importorskip("matplotlib")
+    Path("calls/a").mkdir(parents=True)
+    happy("calls/a/x.wav")
+    happy("calls/y.wav")
+    Path("calls/z.wav").touch()
+    arguments = ["calls", "-o", "out", "--plot", "pictures"]
+    code, _, err = predict(*arguments)
+    assert code == ExitCode.PARTIAL
+    assert listed("pictures") == ["a", "y.png"]
+    assert listed("pictures/a") == ["x.png"]
+    code, _, err = predict("calls", "--plot", "pictures")
+    assert code == ExitCode.USAGE
+    assert "output_exists: pictures/a/x.png is there already and 1 more" in line(err)
+    Path("calls/z.wav").unlink()
+    Path("pictures/y.png").unlink()
+    code, _, err = predict(*arguments, "--resume")
+    assert (code, err) == (ExitCode.OK, "voxaffect: 1 of 2 are there already\n")
+    assert Path("pictures/y.png").exists()
+    assert predict("calls", "--plot", "pictures", "--overwrite")[0] == ExitCode.OK
+    code, _, err = predict("calls", "--plot", "all.png")
+    assert code == ExitCode.USAGE
+    assert line(err) == (
+        "voxaffect: error: one_picture: all.png is one picture; there are 2 recordings; "
+        "name a folder, as in --plot pictures/"
+    )
+
+
+def test_a_picture_without_its_recording_lacks_the_waveform_only(
+    predict: Predict, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("matplotlib")
+    from voxaffect import timeline_figure
+    from voxaffect.errors import AudioError
+
+    def gone(*arguments: Any, **options: Any) -> Any:
+        raise AudioError("not_found", "there is no file a.wav")
+
+    monkeypatch.setattr(timeline_figure, "read_envelope", gone)
+    code, _, err = predict(happy(), "--plot", "a.png")
+    assert (code, err) == (ExitCode.OK, "")
+    assert Path("a.png").stat().st_size > 5000
+
+
+def test_pictures_that_cannot_be_drawn_are_refused_before_anything_is_read(
+    predict: Predict, monkeypatch: pytest.MonkeyPatch, here: Path
+) -> None:
+    Path("file").touch()
+    for place, said in (
+        ("", "not_a_folder: --plot is an empty name"),
+        ("file", "not_a_folder: --plot file is"),
+    ):
+        code, _, err = predict(happy(), "--plot", place)
+        assert (code, said in line(err)) == (ExitCode.USAGE, True)
+    code, _, err = predict(happy(), "--plot", "file/a.png")
+    assert (code, "cannot_write" in line(err)) == (ExitCode.RESOURCE, True)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    code, _, err = predict("a.wav", "--plot", "a.png")
+    assert code == ExitCode.USAGE
+    assert line(err).endswith(
+        'matplotlib, which is not installed; install it with: pip install "voxaffect[plot]"'
+    )
+    assert listed(here) == ["a.wav", "file"]
+
+
+def test_parquet_without_pyarrow_says_what_to_install(
+    predict: Predict, monkeypatch: pytest.MonkeyPatch, here: Path
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    code, _, err = predict(happy(), "-f", "parquet", "-o", "out")
+    assert code == ExitCode.USAGE
+    assert line(err) == (
+        "voxaffect: error: missing_dependency: this needs pyarrow, which is not installed; "
+        'install it with: pip install "voxaffect[parquet]"'
+    )
+    assert listed(here) == ["a.wav"]
 
 
 def test_what_is_there_is_kept_or_replaced_as_asked(predict: Predict) -> None:
@@ -487,7 +616,12 @@ def test_a_name_that_no_file_can_have_lets_the_rest_be_read(predict: Predict) ->
         (["-f", "json,csv"], "several_formats: 2 formats cannot share stdout; add -o DIR"),
         (
             ["-f", "yaml"],
-            "unknown_format: unknown format 'yaml'; expected some of ['csv', 'json', 'jsonl', 'table']",
+            f"unknown_format: unknown format 'yaml'; expected some of {formats.names()}",
+        ),
+        (["-f", "parquet"], "not_text: parquet is no text to print; add -o DIR"),
+        (
+            ["b.wav", "-f", "srt"],
+            "several_recordings: srt holds the timeline of one recording; there are 2; add -o DIR",
         ),
         (["--resume"], "no_output_folder: --resume and --overwrite are about files; add -o DIR"),
         (["--window", "0"], "bad_value: window is 0.0; expected 0.2 to 60 seconds"),
@@ -577,7 +711,8 @@ def test_models_are_listed_the_damaged_ones_too(
     (here / "bad.onnx").write_bytes(b"no model")
     monkeypatch.setenv(FOLDER_VARIABLE, str(here))
     assert main(["models"]) == ExitCode.OK
-    rows = [row.split() for row in capsys.readouterr().out.splitlines()]
+    here_now, _ = capsys.readouterr().out.split("\nby recipe")
+    rows = [row.split() for row in here_now.splitlines()]
     assert rows == [
         ["level", "1.0", "1", "member", "0.0", "MB", *LEVELS],
         ["bad", "model_damaged"],
@@ -635,6 +770,7 @@ def test_the_installed_command_answers_and_stays_quiet_when_its_reader_leaves() 
         "predict",
         "-m",
         str(modelfile.BUNDLED / "level.onnx"),
+        "--no-vad",
         "-f",
         "jsonl",
     ]

@@ -8,7 +8,15 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs the extra `train`")
 torch.set_num_threads(1)
 
-from voxaffect.closed_form import KernelOptions, KernelRidge, class_weights, kernel  # noqa: E402
+from voxaffect.closed_form import (  # noqa: E402
+    CAUTIONS,
+    KernelOptions,
+    KernelRidge,
+    class_weights,
+    dealt,
+    joined_votes,
+    kernel,
+)
 
 K, SIZES = 3, (4, 2)
 
@@ -125,3 +133,126 @@ def test_a_kernel_is_about_one_for_a_standardised_row_with_itself(name: str) -> 
 def test_options_that_make_no_regression_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="anchors must be at least 1"):
         KernelOptions(**wrong)  # type: ignore[arg-type]
+
+
+def test_a_member_never_saw_its_share_of_the_speakers() -> None:
+    features, targets = dataset(90)
+    shares = np.arange(90) % 3
+    judged, judges = dataset(40, seed=1)
+
+    def votes(labels: np.ndarray) -> np.ndarray:
+        made = KernelRidge(SIZES, K, KernelOptions(members=3, penalties=(0.3,)))
+        made.fit(features, labels, judged, judges, seed=0, shares=shares)
+        with torch.inference_mode():
+            found = made.votes(torch.from_numpy(judged).float()) / made.gain
+        assert found.shape == (40, 3, K)
+        return np.asarray(found.numpy())
+
+    told = targets.copy()
+    told[shares == 1] = np.roll(targets[shares == 1], 7)  # as many of each class
+    before, after = votes(targets), votes(told)
+    np.testing.assert_allclose(after[:, 1], before[:, 1], atol=1e-4)
+    assert np.abs(after[:, 0] - before[:, 0]).max() > 0.05
+    assert np.abs(after[:, 2] - before[:, 2]).max() > 0.05
+
+
+def test_each_member_is_the_ridge_of_the_others_speakers() -> None:
+    from sklearn.kernel_ridge import KernelRidge as Oracle
+
+    features, targets = dataset(60)
+    shares = np.arange(60) % 2
+    made = KernelRidge(SIZES, K, KernelOptions(members=2, penalties=(0.3,)))
+    made.fit(features, targets, *dataset(40, seed=1), seed=0, shares=shares)
+    z = (features - features.mean(0)) / features.std(0)
+    across = np.mean(
+        [np.exp(-0.5 * np.square(b[:, None] - b[None]).mean(-1)) for b in (z[:, :4], z[:, 4:])], axis=0
+    )
+    rows = shares != 0
+    weights = rows.sum() / (K * np.bincount(targets[rows])[targets[rows]])
+    one_hot = np.eye(K)[targets[rows]] - 1 / K
+    # All utterances are anchors, the member's own too: the penalty is that of the function, not of their weights.
+    oracle = Oracle(alpha=0.3, kernel="precomputed").fit(
+        across[np.ix_(rows, rows)], one_hot, sample_weight=weights
+    )
+    with torch.inference_mode():
+        found = made.votes(torch.from_numpy(features).float())[:, 0] / made.gain
+    np.testing.assert_allclose(found.numpy(), oracle.predict(across[:, rows]), atol=2e-3)
+
+
+def test_the_logits_of_members_are_the_logarithm_of_their_mean_probabilities() -> None:
+    votes = torch.randn(5, 3, K)
+    expected = votes.softmax(-1).mean(1)
+    torch.testing.assert_close(joined_votes(votes).exp(), expected)
+
+
+def test_speakers_are_dealt_whole_and_those_of_a_corpus_apart() -> None:
+    speakers = [f"{corpus}/{i}" for corpus in ("a", "b") for i in range(4) for _ in range(3)]
+    shares = dealt(speakers, 4)
+    by_speaker = {s: {int(x) for x, t in zip(shares, speakers, strict=True) if t == s} for s in speakers}
+    assert all(len(found) == 1 for found in by_speaker.values())
+    for corpus in ("a", "b"):
+        assert {min(by_speaker[f"{corpus}/{i}"]) for i in range(4)} == {0, 1, 2, 3}
+
+
+def test_several_members_need_shares_and_there_are_no_less_than_one() -> None:
+    made = KernelRidge(SIZES, K, KernelOptions(members=2))
+    with pytest.raises(ValueError, match="2 members need the share that each of 60 rows is in"):
+        made.fit(*dataset(), *dataset(40, seed=1), seed=0)
+    with pytest.raises(ValueError, match="members must be at least 1"):
+        KernelOptions(members=0)
+
+
+def two_corpora(n: int = 120) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Features (n, 6), classes, shares and corpora: those of the second lie far off and follow other rules."""
+    features, targets = dataset(n, spread=1.5)
+    corpora = np.array(["a", "b"])[np.random.default_rng(5).integers(0, 2, n)]
+    features[corpora == "b"] = 6.0 - features[corpora == "b"]
+    return features, targets, np.arange(n) % 3, corpora
+
+
+def cautious(*data: np.ndarray, **options: object) -> tuple[KernelRidge, dict[str, float]]:
+    made = KernelRidge(SIZES, K, KernelOptions(members=3, cautious=True, **options))  # type: ignore[arg-type]
+    features, targets, shares, corpora = data
+    return made, made.fit(
+        features, targets, *dataset(40, spread=1.5, seed=1), seed=0, shares=shares, corpora=corpora
+    )
+
+
+def test_a_cautious_head_is_less_sure_of_what_is_like_nothing_it_knows() -> None:
+    data = two_corpora()
+    made, report = cautious(*data)
+    assert report["caution"] > 0
+    plain = KernelRidge(SIZES, K, KernelOptions(members=3))
+    plain.fit(data[0], data[1], *dataset(40, spread=1.5, seed=1), seed=0, shares=data[2])
+    near, _ = dataset(40, spread=1.5, seed=2)
+    far = near + 4.0
+
+    def sureness(head: KernelRidge, x: np.ndarray) -> float:
+        with torch.inference_mode():
+            return float(head(torch.from_numpy(x).float()).softmax(-1).amax(-1).mean())
+
+    assert sureness(made, far) < sureness(plain, far) - 0.02
+    assert sureness(made, near) > sureness(made, far)
+    with torch.inference_mode():  # no answer changes but in how sure it is
+        x = torch.from_numpy(near).float()
+        assert torch.equal(made.votes(x).argmax(-1), plain.votes(x).argmax(-1))
+
+
+def test_altered_copies_judge_no_caution_and_one_corpus_teaches_none() -> None:
+    features, targets, shares, corpora = two_corpora()
+    _, report = cautious(features, targets, shares, np.full(len(targets), "a"))
+    assert report["caution"] == 0
+    told = targets.copy()
+    copies = np.arange(len(targets)) % 2 == 1
+    made = KernelRidge(SIZES, K, KernelOptions(members=3, cautious=True))
+    judged = dataset(40, spread=1.5, seed=1)
+    first = made.fit(features, told, *judged, 0, shares, corpora, ~copies)["caution"]
+    assert first in CAUTIONS
+
+
+def test_a_cautious_head_needs_corpora_and_members() -> None:
+    made = KernelRidge(SIZES, K, KernelOptions(members=2, cautious=True))
+    with pytest.raises(ValueError, match="needs the corpus that each of 60 rows is of"):
+        made.fit(*dataset(), *dataset(40, seed=1), seed=0, shares=np.arange(60) % 2)
+    with pytest.raises(ValueError, match="cautious needs two members or more"):
+        KernelOptions(cautious=True)

@@ -36,6 +36,7 @@ MODULES = [
     "inputs",
     "answered",
     "outputs",
+    "pictures",
     "formats/__init__",
     "cli/__init__",
     "cli/predict",

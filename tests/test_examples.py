@@ -14,7 +14,7 @@ from voxaffect.errors import AudioError, CorpusError, UsageError
 from voxaffect.examples import ExampleStore, crop, read_utterance
 from voxaffect.feature_options import NATIVE, PUBLISHED, FeatureOptions
 from voxaffect.features import INPUTS, extract, segment_spans, segments
-from voxaffect.recipe import AugmentationOptions
+from voxaffect.recipe import AugmentationOptions, SurroundingsOptions
 from voxaffect.table import Utterance, UtteranceTable
 
 RATE = 16_000
@@ -334,3 +334,44 @@ def test_a_stretch_without_samples_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match="utterance 'x/0' has no samples") as caught:
         read_utterance(utterance(path, start=0.5, end=0.50001))
     assert caught.value.where == str(path)
+
+
+def test_versions_in_rooms_and_noises_have_the_teacher_of_what_they_are_of(tmp_path: Path) -> None:
+    """The teacher hears the audio before; a cut takes the states of its own moments."""
+    options = SurroundingsOptions(
+        versions=2, short=1.0, length=(0.3, 0.3), room=0.0, noise=1.0, telephone=0.0
+    )
+    teacher = CountingEncoder()
+    made = store(
+        table(tmp_path, (RATE,)),
+        windowed(2.0),
+        augmentation=AugmentationOptions(copies=1, gain=6.0),
+        surroundings=options,
+        teacher=teacher,
+        teacher_layers=(0,),
+    )
+    assert teacher.runs == 2  # the recording and its copy, not their four versions
+    assert len(made.altered(0)) == 5
+    whole = made.whole(0)["teacher"]
+    rng = np.random.default_rng(0)
+    seen = set()
+    for _ in range(60):
+        item = made.training_item((0, 0), rng)
+        n, start = int(item["n_samples"]), int(item["teacher_start"])
+        seen.add((n, start))
+        if n < RATE:
+            assert n == round(0.3 * RATE)
+            assert len(item["teacher"]) == 15
+            assert len(item["mfcc"]) == 31
+    assert len(seen) == 5  # the whole one, plain or copied, and four cuts
+    assert len(whole) == 50
+
+
+def test_without_a_teacher_versions_are_copies_like_others(tmp_path: Path) -> None:
+    plain = store(table(tmp_path, (RATE,)))
+    made = store(table(tmp_path, (RATE,)), surroundings=SurroundingsOptions(versions=3, short=0.0, noise=1.0))
+    np.testing.assert_array_equal(made.judged(0)[0]["mfcc"], plain.judged(0)[0]["mfcc"])
+    rng = np.random.default_rng(0)
+    drawn = {made.training_item((0, 0), rng)["mfcc"].tobytes() for _ in range(60)}
+    assert len(drawn) == 4
+    assert made.training_keys([0]) == plain.training_keys([0])

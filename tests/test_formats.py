@@ -15,7 +15,7 @@ from test_result import make_result
 from voxaffect import formats
 from voxaffect.audio import Notice, Source
 from voxaffect.errors import ResourceError, UsageError
-from voxaffect.result import Failure, ModelInfo, Result
+from voxaffect.result import ChannelSummary, Failure, ModelInfo, Result
 
 
 class Terminal(io.StringIO):
@@ -68,12 +68,29 @@ def plain(labels: tuple[str, ...] = ("happy", "sad"), name: str = "a.wav") -> Re
     )
 
 
+def holding(*kinds: str) -> list[str]:
+    """The names of the text formats that hold one of `kinds`."""
+    modules = {name: formats.get(name) for name in formats.names()}
+    return [name for name, module in modules.items() if module.HOLDS in kinds and not module.BINARY]
+
+
 @pytest.mark.parametrize("name", formats.names())
-def test_every_format_keeps_its_contract(name: str, tmp_path: Path) -> None:
+def test_every_format_says_what_it_is(name: str) -> None:
     chosen = formats.get(name)
     assert chosen.SUMMARY
     assert chosen.EXTENSION.startswith(".")
+    assert chosen.HOLDS in ("results", "timelines", "timeline")
     assert formats.by_extension(f"x{chosen.EXTENSION.upper()}") is chosen
+
+
+def test_no_two_formats_share_an_extension() -> None:
+    extensions = [formats.get(name).EXTENSION.lower() for name in formats.names()]
+    assert len(set(extensions)) == len(extensions)
+
+
+@pytest.mark.parametrize("name", holding("results"))
+def test_every_format_of_results_keeps_its_contract(name: str, tmp_path: Path) -> None:
+    chosen = formats.get(name)
     text = written(name, results())
     places = [text.index(each) for each in ("call.wav", "silence.wav", "empty.wav")]
     assert places == sorted(places)
@@ -83,7 +100,7 @@ def test_every_format_keeps_its_contract(name: str, tmp_path: Path) -> None:
     assert (tmp_path / f"all{chosen.EXTENSION}").read_text("utf-8") == text
 
 
-@pytest.mark.parametrize("name", formats.names())
+@pytest.mark.parametrize("name", holding("results", "timelines"))
 def test_every_format_writes_a_result_before_it_takes_the_third(name: str) -> None:
     stream = io.StringIO()
 
@@ -98,9 +115,14 @@ def test_every_format_writes_a_result_before_it_takes_the_third(name: str) -> No
     assert "fourth.wav" in stream.getvalue()
 
 
-@pytest.mark.parametrize("name", formats.names())
+@pytest.mark.parametrize("name", holding("results", "timelines", "timeline"))
 def test_no_format_prints_what_moves_the_cursor_or_cannot_be_encoded(name: str) -> None:
-    text = written(name, [plain(name="\x1b[2J\u202eevil\udcff.wav"), plain(name="b.wav")])
+    evil = "\x1b[2J\u202eevil\udcff"
+    channel = ChannelSummary(0, "happy", 0.75, 1.0, {}, evil)
+    segment = replace(make_result().segments[0], role=evil, label=evil)
+    odd = replace(plain(name=f"{evil}.wav"), segments=(segment,), summary=(channel,))
+    text = written(name, [odd] if formats.get(name).HOLDS == "timeline" else [odd, plain(name="b.wav")])
+    assert "evil" in text
     text.encode("utf-8")
     assert "\x1b" not in text
     assert "\u202e" not in text
@@ -108,7 +130,7 @@ def test_no_format_prints_what_moves_the_cursor_or_cannot_be_encoded(name: str) 
 
 def test_unknown_formats_are_named() -> None:
     with pytest.raises(
-        UsageError, match=r"unknown_format: unknown format 'yaml'; expected some of \['csv', 'json'"
+        UsageError, match=r"unknown_format: unknown format 'yaml'; expected some of \['audacity', 'csv'"
     ):
         formats.get("yaml")
 
@@ -159,7 +181,7 @@ def test_json_lines_hold_the_whole_result_rounded_and_the_exact_name() -> None:
 
 def test_csv_has_a_row_for_each_recording_and_each_segment() -> None:
     rows = list(csv.DictReader(io.StringIO(written("csv", results()))))
-    assert [(r["row"], r["id"], r["label"]) for r in rows] == [
+    assert [(r["row"], r["file"], r["label"]) for r in rows] == [
         ("file", "call.wav", "neutral"),
         ("segment", "call.wav", "angry"),
         ("file", "silence.wav", ""),
@@ -185,7 +207,7 @@ def test_csv_cells_are_one_line_and_never_formulas(start: str, cell: str) -> Non
     text = written("csv", [plain(name=f"{start}cmd|' /C calc'!A0.wav")])
     assert len(text.splitlines()) == 2
     (row,) = csv.DictReader(io.StringIO(text))
-    assert row["id"] == f"{cell}cmd|' /C calc'!A0.wav"
+    assert row["file"] == f"{cell}cmd|' /C calc'!A0.wav"
 
 
 def test_csv_refuses_results_of_models_with_other_labels() -> None:
@@ -247,7 +269,7 @@ def test_the_table_gives_short_lengths_in_hundredths() -> None:
 
 def test_csv_writes_a_number_one_way_only() -> None:
     row = written("csv", [replace(plain(), score=0.00012, agreement=1.0)]).splitlines()[1]
-    assert row == "file,a.wav,,,0,1.25,happy,0.0001,1,false,,,,,0.75,0.25"
+    assert row == "a.wav,0,1.25,file,,,happy,0.0001,1,false,,,,,0.75,0.25"
 
 
 def test_letters_of_labels_differ() -> None:

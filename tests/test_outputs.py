@@ -37,6 +37,19 @@ def test_names_that_meet_keep_their_extension_or_get_a_number() -> None:
     assert names(".voxaffect-answers.wav", formats=("jsonl",)) == [".voxaffect-answers.wav.jsonl"]
 
 
+def test_an_extension_of_two_parts_meets_no_other_file() -> None:
+    both = ("table", "audacity")
+    found = names("call.wav", "call.labels.wav", formats=both)
+    assert found == ["call.txt", "call.labels.txt", "call.labels.wav.txt", "call.labels.wav.labels.txt"]
+    found = names("call.labels.wav", "CALL.wav", formats=both)
+    assert found == ["call.labels.txt", "call.labels.labels.txt", "CALL.wav.txt", "CALL.wav.labels.txt"]
+    assert names("call.wav", "call.labels.wav") == [
+        "call.json",
+        "call.labels.wav.json",
+    ]  # whatever the formats
+    assert names("call.wav", "call.json.wav") == ["call.json", "call.json.json"]  # these do not meet
+
+
 def test_a_name_that_is_too_long_is_cut_and_marked() -> None:
     long = "ü" * 125
     (one, two) = names(long + "a.wav", long + "b.wav")

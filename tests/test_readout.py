@@ -248,6 +248,11 @@ def test_half_precision_halves_the_file_and_hardly_moves_an_answer(tmp_path: Pat
     assert whole.rounding == 0.0 < half.rounding < 1e-2
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert read_model(tmp_path / "half.onnx").metadata["weights"] == "float16"
+    import onnx
+
+    graph = onnx.load(tmp_path / "half.onnx").graph
+    (anchors,) = (tensor for tensor in graph.initializer if tensor.data_type == onnx.TensorProto.INT8)
+    assert sorted(anchors.dims) == [5, 256]
     tone = 0.1 * np.sin(2 * np.pi * 220 * np.arange(24_000) / 16_000).astype(np.float32)
     answers = []
     for name in ("whole", "half"):
@@ -268,3 +273,92 @@ def test_three_branches_are_taught_together(corpus: Path, tmp_path: Path) -> Non
     head = CoAttention.load(folder).wiring.head
     assert head.sizes == (16, 32, 16)  # type: ignore[union-attr]
     assert np.isfinite(head.dual.numpy()).all()  # type: ignore[union-attr, operator]
+
+
+ADAPTING = ("model.kernel.members=2", "adaptation.unit='speaker'", "training.epochs=1")
+
+
+def test_members_vote_and_a_model_file_holds_each_of_them(corpus: Path, tmp_path: Path) -> None:
+    import voxaffect
+    from voxaffect.modelfile import read_model
+    from voxaffect.predictions import read_run
+    from voxaffect.release import release
+
+    train(recipe(corpus, *ADAPTING[:1], "training.epochs=1"), tmp_path / "run")
+    (place, *_) = sorted((tmp_path / "run/parts").iterdir())
+    model = CoAttention.load(place / "model")
+    assert model.n_members == 2
+    inputs = batch([8000, 4960])
+    with torch.inference_mode():
+        votes, joined = model.votes(inputs), model(inputs)
+    assert votes.shape == (2, 2, 2)
+    torch.testing.assert_close(joined.softmax(-1), votes.softmax(-1).mean(1))
+    assert len(read_run(tmp_path / "run")) > 0
+    train(
+        recipe(corpus, *ADAPTING[:1], "training.epochs=1", "protocol.folds=all-speakers"), tmp_path / "final"
+    )
+    exported = release(tmp_path / "final", tmp_path / "taught.onnx")
+    assert exported.difference < 1e-5
+    file = read_model(tmp_path / "taught.onnx")
+    assert file.members == 2
+    assert "- members: 2, majority vote" in (tmp_path / "taught.md").read_text()
+    clip = next((corpus / "clips/angry").rglob("*.wav"))
+    answer = voxaffect.load(tmp_path / "taught.onnx").predict(clip)
+    assert sum((answer.votes or {}).values()) == 2
+
+
+def test_it_can_adapt_to_a_voice_and_says_so_in_files_of_its_own(corpus: Path, tmp_path: Path) -> None:
+    from voxaffect.adapted_kernel import load_kernel_model
+    from voxaffect.predictions import read_csv
+    from voxaffect.release import release
+
+    plain, run = tmp_path / "plain", tmp_path / "run"
+    train(recipe(corpus, *ADAPTING[:1], "training.epochs=1"), plain)
+    train(recipe(corpus, *ADAPTING), run)
+    ours, theirs = (read_csv(folder / "predictions.csv") for folder in (run, plain))
+    np.testing.assert_array_equal(
+        ours.probs, theirs.probs
+    )  # the plain answers are those of a model that cannot
+    adapted = read_csv(run / "predictions_adapted.csv")
+    assert set(adapted.ids) == set(ours.ids)
+    assert np.abs(adapted.probs - ours.probs).max() > 1e-3
+    (place, *_) = sorted((run / "parts").iterdir())
+    done = json.loads((place / "done.json").read_text())
+    assert {"penalty", "dev_ua"} == done["adapted"].keys()
+    model = load_kernel_model(place / "model")
+    inputs = batch([8000, 4960])
+    with torch.inference_mode():
+        votes, statistics = model.heard(inputs)  # type: ignore[union-attr, operator]
+        torch.testing.assert_close(votes, model.votes(inputs))
+        assert model.score(statistics).shape == votes.shape  # type: ignore[union-attr, operator]
+    train(recipe(corpus, *ADAPTING, "protocol.folds=all-speakers"), tmp_path / "final")
+    assert release(tmp_path / "final", tmp_path / "taught.onnx").difference < 1e-5
+    import voxaffect
+
+    clips = sorted((corpus / "clips/angry").rglob("*.wav"))
+    with_voice = voxaffect.load(tmp_path / "taught.onnx").predict(clips[0], enrol=clips[1:4])
+    without = voxaffect.load(tmp_path / "taught.onnx").predict(clips[0])
+    assert with_voice.probs != without.probs
+
+
+def test_a_single_member_cannot_adapt(corpus: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="a single member has no answers about training speakers"):
+        train(recipe(corpus, *ADAPTING[1:]), tmp_path / "run")
+
+
+@pytest.mark.parametrize("damage", ["cut", "missing", "schema"])
+def test_what_makes_it_adapt_is_refused_when_damaged(corpus: Path, tmp_path: Path, damage: str) -> None:
+    from voxaffect.adapted_kernel import load_kernel_model
+    from voxaffect.errors import ArtefactError
+
+    train(recipe(corpus, *ADAPTING, "protocol.folds=all-speakers"), tmp_path / "run")
+    (folder,) = (tmp_path / "run/parts").glob("*/model")
+    weights, description = folder / "adaptation.safetensors", folder / "adaptation.json"
+    if damage == "cut":
+        weights.write_bytes(weights.read_bytes()[:-5])
+    elif damage == "missing":
+        weights.unlink()
+    else:
+        description.write_text(json.dumps(json.loads(description.read_text()) | {"schema": "other"}))
+    with pytest.raises(ArtefactError, match=r"what makes the model in .* adapt cannot be read"):
+        load_kernel_model(folder)

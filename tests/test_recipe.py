@@ -227,7 +227,7 @@ def test_members_read_back_the_same(tmp_path: Path) -> None:
 def test_keys_of_later_editions_leave_earlier_digests_alone(tmp_path: Path) -> None:
     recipe = read_recipe(written(tmp_path, MINIMAL))
     table = to_table(recipe)
-    for key in ("folder", "title", "card", "members", "variants", "ensemble", "adaptation"):
+    for key in ("folder", "title", "card", "members", "variants", "ensemble", "adaptation", "surroundings"):
         del table[key]
     later = {
         "members",

@@ -155,7 +155,7 @@ def test_saving_takes_the_format_of_the_extension(tmp_path: Path) -> None:
     make_result().save(tmp_path / "call.json")
     assert Result.from_dict(json.loads((tmp_path / "call.json").read_text())).label == "neutral"
     make_result().save(tmp_path / "call.csv")
-    assert (tmp_path / "call.csv").read_text().startswith("row,id,")
+    assert (tmp_path / "call.csv").read_text().startswith("file,start,end,row,")
     with pytest.raises(
         UsageError, match=r"unknown_format: no format has files that end in '\.pdf'; expected one of"
     ):

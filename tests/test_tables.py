@@ -331,3 +331,12 @@ def test_the_comparison_of_figures_can_fail() -> None:
     for other in ({"a": [1.001, "x", None]}, {"a": [1.0, "y", None]}, {"a": [1.0, "x"]}, {"b": []}):
         with pytest.raises(AssertionError):
             same({"a": [1.0, "x", None]}, other, "")
+
+
+def test_adapted_figures_have_a_row_of_their_own_after_the_plain_ones() -> None:
+    rows = [line for line in tables.table(ROOT / "results").splitlines() if "`ravdess-adapted`" in line]
+    assert len(rows) == 2
+    assert [("transductive" in row) for row in rows] == [False, True]
+    for row, file in zip(rows, ("predictions.csv", "predictions_adapted.csv"), strict=True):
+        evaluation = evaluate(read_csv(ROOT / "results/ravdess-adapted" / file))
+        assert f"**{100 * evaluation.ua.value:.1f}**" in row

@@ -11,31 +11,23 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from voxaffect.adaptation import Enrolment, Gauge, Voice, enrol, fit_gauge, fit_voice
+from voxaffect.adaptation import Gauge, Voice, enrol, fit_gauge, fit_voice
+from voxaffect.adaptive import Adaptive
 from voxaffect.encoders.speech import SpeechEncoder
 from voxaffect.errors import UsageError
 from voxaffect.probe import Choice, Pooled, Probe, ProbeOptions, fit_probe
 from voxaffect.protocol_options import AdaptationOptions
 
 
-class AdaptedProbe(nn.Module):
+class AdaptedProbe(Adaptive):
     """A plain and a centred probe on one encoder. Called, it gives the plain logits (B, K) of a batch."""
 
-    voice_mean: Tensor
-    voice_shifts: Tensor
-
     def __init__(self, plain: Probe, centred: Probe, voice: Voice, gauge: Gauge, unit: str) -> None:
-        super().__init__()
+        super().__init__(voice, gauge, unit)
         self.plain = plain
         self.centred = centred
-        self.gauge = gauge
-        self.unit = unit
-        self.shrinkage = voice.shrinkage
-        self.register_buffer("voice_mean", torch.from_numpy(voice.mean).float())
-        self.register_buffer("voice_shifts", torch.from_numpy(voice.shifts).float())
 
     @property
     def speech(self) -> SpeechEncoder:
@@ -52,25 +44,18 @@ class AdaptedProbe(nn.Module):
         """The states that either reads."""
         return tuple(sorted({*self.plain.speech_layers, *self.centred.speech_layers}))
 
-    @property
-    def voice(self) -> Voice:
-        """What the training units have in common."""
-        return Voice(self.voice_mean.double().numpy(), self.voice_shifts.double().numpy(), self.shrinkage)
-
     def forward(self, inputs: dict[str, Tensor]) -> Tensor:
         """Plain logits (B, K)."""
         logits: Tensor = self.plain(inputs)
         return logits
 
-    def enrol(self, statistics: np.ndarray, log_probs: np.ndarray, seconds: np.ndarray) -> Enrolment:
-        """`voxaffect.adaptation.enrol` by this probe's gauge."""
-        return enrol(statistics, log_probs, seconds, self.gauge)
+    def heard(self, inputs: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Plain logits (B, 1, K) and the centred probe's statistics (B, D)."""
+        return self.plain(inputs).unsqueeze(1), self.centred.features(inputs)
 
-    def adapted_log_probs(self, statistics: np.ndarray, enrolment: Enrolment) -> np.ndarray:
-        """Log-probabilities (N, K) for the centred probe's statistics (N, D), adapted to `enrolment`."""
-        with torch.inference_mode():
-            x = torch.from_numpy(np.asarray(statistics - self.voice.offset(enrolment), dtype=np.float32))
-            return np.asarray(self.centred.score(x).log_softmax(-1).double().numpy())
+    def score(self, statistics: Tensor) -> Tensor:
+        """The centred probe's logits (B, 1, K)."""
+        return self.centred.score(statistics).unsqueeze(1)
 
 
 def fit_adapted_probe(

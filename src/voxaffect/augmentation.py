@@ -39,17 +39,21 @@ def change_speed(waveform: Array, factor: float) -> Array:
 
 def add_noise(waveform: Array, snr_db: float, rng: np.random.Generator) -> Array:
     """`waveform` with noise between white and brown at `snr_db` below its mean power."""
-    n = len(waveform)
-    length = _fft_length(n)
-    spectrum = np.fft.rfft(rng.standard_normal(length).astype(np.float32))
-    slope = rng.uniform(0.0, 1.0)  # 0: white, 0.5: pink, 1: brown (power falling by 0, 3, 6 dB an octave)
-    spectrum *= np.maximum(np.arange(len(spectrum)), 1).astype(np.float32) ** -np.float32(slope)
-    noise = np.fft.irfft(spectrum, length)[:n].astype(np.float32)
+    noise = coloured(len(waveform), rng)
     noise_power = float(np.mean(noise**2))
     power = float(np.mean(waveform**2))
     if noise_power <= 0 or power <= 0:
         return waveform
     return waveform + noise * np.float32(np.sqrt(power / noise_power * 10 ** (-snr_db / 10)))
+
+
+def coloured(n: int, rng: np.random.Generator) -> Array:
+    """(n,) of noise between white and brown."""
+    length = fft_length(n)
+    spectrum = np.fft.rfft(rng.standard_normal(length).astype(np.float32))
+    slope = rng.uniform(0.0, 1.0)  # 0: white, 0.5: pink, 1: brown (power falling by 0, 3, 6 dB an octave)
+    spectrum *= np.maximum(np.arange(len(spectrum)), 1).astype(np.float32) ** -np.float32(slope)
+    return np.fft.irfft(spectrum, length)[:n].astype(np.float32)
 
 
 def equalise(waveform: Array, rng: np.random.Generator, depth_db: float = 8.0) -> Array:
@@ -72,14 +76,14 @@ def telephone(waveform: Array) -> Array:
 
 
 def _shape_spectrum(waveform: Array, gain_db: Any) -> Array:
-    length = _fft_length(len(waveform))
+    length = fft_length(len(waveform))
     spectrum = np.fft.rfft(waveform, length)
     hz = np.linspace(0, SAMPLE_RATE / 2, len(spectrum))
     shaped = spectrum * (10 ** (gain_db(hz) / 20)).astype(np.float32)
     return np.fft.irfft(shaped, length)[: len(waveform)].astype(np.float32)
 
 
-def _fft_length(n: int) -> int:
+def fft_length(n: int) -> int:
     """A length of small prime factors, 0.1 s or more beyond `n`: quick, and the end does not ring into the start."""
     step = 4096
     return (n + SAMPLE_RATE // 10 + step - 1) // step * step

@@ -137,7 +137,7 @@ def reverberant(waveform: Array, rng: np.random.Generator, voices: Voices, *, rt
     response = impulse_response(rt60, rng)
     length = 1 << (len(waveform) + len(response)).bit_length()
     wet = np.fft.irfft(np.fft.rfft(waveform, length) * np.fft.rfft(response, length), length)
-    return _as_loud(wet[: len(waveform)].astype(np.float32), waveform)
+    return as_loud(wet[: len(waveform)].astype(np.float32), waveform)
 
 
 def impulse_response(rt60: float, rng: np.random.Generator) -> Array:
@@ -158,7 +158,7 @@ def impulse_response(rt60: float, rng: np.random.Generator) -> Array:
 def clipped(waveform: Array, rng: np.random.Generator, voices: Voices, *, by_db: float) -> Array:
     """`waveform` cut off `by_db` below its peak, as loud as before: what a recording too loud becomes."""
     limit = np.abs(waveform).max(initial=0.0) * 10 ** (-by_db / 20)
-    return _as_loud(np.clip(waveform, -limit, limit).astype(np.float32), waveform)
+    return as_loud(np.clip(waveform, -limit, limit).astype(np.float32), waveform)
 
 
 def first(waveform: Array, rng: np.random.Generator, voices: Voices, *, seconds: float) -> Array:
@@ -219,7 +219,8 @@ def recorded(waveform: Array) -> Array:
     return (np.round(waveform / peak * 32767) / 32767).astype(np.float32)
 
 
-def _as_loud(changed: Array, waveform: Array) -> Array:
+def as_loud(changed: Array, waveform: Array) -> Array:
+    """`changed` with the `active_power` of `waveform`, in 16 bits; silence as it is."""
     power, wanted = active_power(changed), active_power(waveform)
     return recorded(changed * np.float32(np.sqrt(wanted / power))) if power > 0 else changed
 

@@ -67,13 +67,14 @@ def adapted(
         )
     heard = _hear(recogniser, clips, window, vad)
     statistics, log_probs, voice, seconds = heard.joined()
-    offsets, mixtures, at = [], [], 0
-    for number, (width, shrinkage, gauge) in enumerate(_members(model)):
+    offsets, mixtures, at, member = [], [], 0, 0
+    for width, count, shrinkage, gauge in _members(model):
         part = slice(at, at + width)
-        enrolment = enrol(statistics[:, part], log_probs[:, number], seconds, gauge)
+        answers = log_mean(log_probs[:, member : member + count])
+        enrolment = enrol(statistics[:, part], answers, seconds, gauge)
         offsets.append(Voice(voice[0, part], voice[1:, part], shrinkage).offset(enrolment))
         mixtures.append(enrolment.mixture)
-        at += width
+        at, member = at + width, member + count
     if at != statistics.shape[1]:
         raise _unusable(model, f"its members have {at} statistics, its graph {statistics.shape[1]}")
     offset = np.concatenate(offsets).astype(np.float32)
@@ -137,16 +138,29 @@ def _take(heard: _Heard, samples: npt.NDArray[np.float32], vad: bool) -> None:
         heard.take(waveform)
 
 
-def _members(model: ModelFile) -> list[tuple[int, float, Gauge]]:
-    """Number of statistics, shrinkage and gauge of each member, as the metadata has them."""
+def log_mean(log_probs: Floats) -> Floats:
+    """The logarithm of the members' mean probabilities: log-probabilities (n, M, K) to (n, K)."""
+    return np.asarray(np.logaddexp.reduce(log_probs, axis=1) - np.log(log_probs.shape[1]))
+
+
+def _members(model: ModelFile) -> list[tuple[int, int, float, Gauge]]:
+    """Of each group of members that share their statistics, as the metadata has them: number of statistics, number of
+    members, shrinkage and gauge."""
     try:
         rows: list[dict[str, Any]] = model.metadata["adaptation"]["members"]
-        if len(rows) != model.members:
-            raise ValueError(f"{len(rows)} members, not {model.members}")
-        return [
-            (int(row["width"]), float(row["shrinkage"]), Gauge.from_dict(row["gauge"], len(model.labels)))
+        found = [
+            (
+                int(row["width"]),
+                int(row.get("members", 1)),
+                float(row["shrinkage"]),
+                Gauge.from_dict(row["gauge"], len(model.labels)),
+            )
             for row in rows
         ]
+        counts = [count for _, count, *_ in found]
+        if min(counts, default=0) < 1 or sum(counts) != model.members:
+            raise ValueError(f"{sum(counts)} members, not {model.members}")
+        return found
     except (KeyError, TypeError, ValueError) as error:
         reason = f"lacks {error}" if isinstance(error, KeyError) else str(error)
         raise _unusable(model, reason) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import IntEnum
+from importlib.util import find_spec
 
 
 class ExitCode(IntEnum):
@@ -80,3 +81,9 @@ def missing_extra(package: str, extra: str) -> UsageError:
         f"this needs {package}, which is not installed",
         hint=f'install it with: pip install "voxaffect[{extra}]"',
     )
+
+
+def require(package: str, extra: str) -> None:
+    """Raise UsageError `missing_dependency` unless `package`, which the `extra` brings, is installed."""
+    if find_spec(package) is None:
+        raise missing_extra(package, extra)

@@ -19,7 +19,8 @@ from voxaffect.augmentation import altered_copy, mask_features
 from voxaffect.cache import ArrayCache, content_key
 from voxaffect.errors import CorpusError, UsageError
 from voxaffect.features import HOP_LENGTH, PUBLISHED, SAMPLE_RATE, FeatureOptions, extract, segments
-from voxaffect.recipe import AugmentationOptions
+from voxaffect.recipe import AugmentationOptions, SurroundingsOptions
+from voxaffect.surroundings import TEACHER_STEP, drawn_cut, surrounded
 from voxaffect.table import Utterance, UtteranceTable
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class ExampleStore:
     augmentation: AugmentationOptions
     frozen: tuple[Cacheable, ...]
     cache: ArrayCache
+    surroundings: SurroundingsOptions = field(default_factory=SurroundingsOptions)
     teacher: SpeechEncoder | None = None
     teacher_layers: tuple[int, ...] = ()
     seed: int = 0
@@ -60,6 +62,7 @@ class ExampleStore:
     """What parts derive from all utterances alike, kept for the next part."""
     _judged: dict[int, Sequence[Item]] = field(default_factory=dict)
     _trained: dict[int, list[Sequence[Item]]] = field(default_factory=dict)
+    _surrounded: dict[int, list[Sequence[Item]]] = field(default_factory=dict)
 
     @property
     def targets(self) -> np.ndarray:
@@ -83,10 +86,33 @@ class ExampleStore:
             waveform = read_utterance(self.table[index])
             self._judged[index] = judged = self._segments(waveform)
             self._trained[index] = [self._training_items(waveform, None if self._cropped else judged)]
+            self._surround(index, waveform, 0)
             for copy in range(self.augmentation.copies):
                 rng = np.random.default_rng([self.seed, index, copy])
                 altered = altered_copy(waveform, self.augmentation, rng)
                 self._trained[index].append(self._training_items(altered))
+                self._surround(index, altered, copy + 1)
+
+    def _surround(self, index: int, waveform: np.ndarray, copy: int) -> None:
+        """Add the versions in rooms and noises of what the last of the items of utterance `index` are of."""
+        (*_, plain) = self._trained[index]
+        versions = []
+        for version in range(self.surroundings.versions):
+            rng = np.random.default_rng([self.seed, index, copy, version])
+            start, end = drawn_cut(waveform, self.surroundings, rng)
+            heard = surrounded(waveform[start:end], self.surroundings, rng)
+            items = self._whole(heard) if self._cropped else self._segments(heard)
+            if self.teacher is not None:
+                first, last = start // TEACHER_STEP, -(-end // TEACHER_STEP)
+                items = [
+                    {
+                        **items[0],
+                        "teacher": plain[0]["teacher"][first:last],
+                        "teacher_start": plain[0]["teacher_start"] + first,
+                    }
+                ]
+            versions.append(items)
+        self._surrounded.setdefault(index, []).extend(versions)
 
     def hear(self, index: int, waveform: np.ndarray) -> None:
         """Take `waveform` (N,), not the recording, for what is judged of utterance `index`."""
@@ -110,7 +136,7 @@ class ExampleStore:
     def training_item(self, key: tuple[int, int], rng: np.random.Generator) -> Item:
         """One training item: a random copy, a random crop of one window if utterances are windowed, random masks."""
         index, segment = key
-        copies = self._trained[index]
+        copies = [*self._trained[index], *self._surrounded.get(index, ())]
         chosen = copies[int(rng.integers(len(copies)))]
         item = self._wanted(chosen[min(segment, len(chosen) - 1)])
         if self._cropped:
@@ -122,8 +148,9 @@ class ExampleStore:
         return self._wanted(self._trained[index][0][0])
 
     def altered(self, index: int) -> Sequence[Item]:
-        """The altered copies of utterance `index`, uncropped and unmasked, without what a teacher says of them."""
-        copies = [self._wanted(item) for copy in self._trained[index][1:] for item in copy]
+        """Copies and versions of utterance `index`, uncropped and unmasked, without what a teacher says of them."""
+        others = [*self._trained[index][1:], *self._surrounded.get(index, ())]
+        copies = [self._wanted(item) for copy in others for item in copy]
         taught = ("teacher", "teacher_start")
         return [{name: values for name, values in item.items() if name not in taught} for item in copies]
 

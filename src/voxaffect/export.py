@@ -21,16 +21,18 @@ import logging
 import os
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from voxaffect.adapted_probe import AdaptedProbe
+from voxaffect.adaptive import Adaptive
+from voxaffect.closed_form import KernelRidge
 from voxaffect.encoders.masking import HOP_LENGTH, is_tracing
 from voxaffect.encoders.spectrogram import SpectrogramEncoder
 from voxaffect.encoders.speech import SpeechEncoder
@@ -96,7 +98,7 @@ def export(
 
     `metadata` is the JSON object of the model file; its `members`, `inputs` and `adaptation` are filled in here.
     Members may read different features. Members with the very same frozen encoder share it. With `half` the weights
-    are rounded to 16 bits and kept so, half the size; they are computed with in 32 bits, as without it.
+    are rounded to 16 bits and kept so, half the size, a kernel's anchors to 8; they are computed with in 32 bits.
 
     Raises:
         ArtefactError: `parity` if ONNX Runtime and torch differ by more than `tolerance`; nothing is
@@ -105,7 +107,7 @@ def export(
     """
     if not models:
         raise ValueError("export needs at least one model")
-    description = {**metadata, "members": len(models)}
+    description = {**metadata, "members": sum(map(n_members, models))}
     if half:
         description["weights"] = "float16"
         models, rounding = _rounded(models)
@@ -139,12 +141,16 @@ def export(
 
 
 def _rounded(models: Sequence[nn.Module]) -> tuple[list[nn.Module], float]:
-    """Copies with every larger weight rounded to 16 bits, and the largest difference of a probability it makes."""
+    """Copies with larger weights rounded to 16 bits, anchors to 8, and the largest change of a probability by it."""
     copies = [copy.deepcopy(model).cpu().eval() for model in models]
     batch = _example((3.0, 1.3, 0.7), published=_is_fixed(Ensemble(copies)))
     with torch.no_grad():
         whole = [made(batch).softmax(-1) for made in copies]
         for made in copies:
+            for module in made.modules():
+                if isinstance(module, KernelRidge) and module.anchors.numel() >= HALVED_FROM:
+                    scale = _scales(module.anchors.numpy())
+                    module.anchors.copy_(torch.from_numpy(np.round(module.anchors.numpy() / scale) * scale))
             for values in (*made.parameters(), *made.buffers()):
                 if values.dtype == torch.float32 and values.numel() >= HALVED_FROM:
                     values.copy_(values.half().float())
@@ -152,11 +158,30 @@ def _rounded(models: Sequence[nn.Module]) -> tuple[list[nn.Module], float]:
     return copies, max(float((a - b).abs().max()) for a, b in zip(whole, rounded, strict=True))
 
 
+def _scales(anchors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """What a step of 8 bits is in each column of `anchors` (A, D): a power of two, so that rounding is exact: (D,)."""
+    largest = np.maximum(np.abs(anchors).max(axis=0), 1e-6)
+    return np.asarray(2.0 ** np.ceil(np.log2(largest / 127)), dtype=np.float32)
+
+
+def _in_eight_bits(
+    values: npt.NDArray[np.float32],
+) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float32], int] | None:
+    """`values` as whole numbers of steps, the steps, and the axis along which they differ; None where it cannot be."""
+    for axis in (1, 0) if values.ndim == 2 else ():
+        across = np.moveaxis(values, axis, 1)
+        scale = _scales(across)
+        steps = across / scale
+        if np.array_equal(np.round(steps), steps) and np.abs(steps).max() <= 127:
+            return np.moveaxis(steps, 1, axis).astype(np.int8), scale, axis
+    return None
+
+
 def _halve(graph: onnx.GraphProto) -> None:
-    """Keep every initializer that 16 bits can hold exactly in 16 bits, with a cast to 32 before whatever reads it."""
+    """Keep every initializer that 8 or 16 bits can hold exactly in so many, and make it 32 before whatever reads it."""
     from onnx import TensorProto, helper, numpy_helper
 
-    casts = []
+    casts, steps = [], []
     defaults = {
         value.name for value in graph.input
     }  # of inputs that may be left out: they keep name and type
@@ -168,11 +193,21 @@ def _halve(graph: onnx.GraphProto) -> None:
         if values.size < HALVED_FROM or not np.array_equal(halved.astype(np.float32), values):
             continue
         name = tensor.name
+        coarse = _in_eight_bits(values)
+        if coarse is not None:
+            whole, step, axis = coarse
+            tensor.CopyFrom(numpy_helper.from_array(whole, name + "/eighth"))
+            steps.append(numpy_helper.from_array(step, name + "/step"))
+            inputs = [tensor.name, name + "/step"]
+            node = helper.make_node("DequantizeLinear", inputs, [name], axis=axis, name=name + "/scaled")
+            casts.append(node)
+            continue
         tensor.CopyFrom(numpy_helper.from_array(halved, name + "/half"))
         casts.append(
             helper.make_node("Cast", [tensor.name], [name], to=TensorProto.FLOAT, name=name + "/cast")
         )
     nodes = [*casts, *graph.node]
+    graph.initializer.extend(steps)
     del graph.node[:]
     graph.node.extend(nodes)
 
@@ -207,12 +242,13 @@ class Ensemble(nn.Module):
         shared = len(models) > 1 and None not in keys and len(set(keys)) == 1
         self.shared_image: SpectrogramEncoder | None = images[0] if shared else None
         # States are known by their number, so the first ones are computed as far as a member needs them.
-        adapting = tuple(model for model in models if isinstance(model, AdaptedProbe))
+        adapting = tuple(model for model in models if isinstance(model, Adaptive))
         self.adapting = adapting if len(adapting) == len(models) else ()
         """The members where all can adapt; else none does."""
         deepest = [max(getattr(model, "speech_layers", (10_000,)), default=0) for model in models]
-        speech = encoders[0] if self.adapts else self.shared
-        n_layers = speech.n_layers if speech is not None else 0
+        first = encoders[0] if self.adapts else self.shared
+        self.speech: SpeechEncoder | None = first if isinstance(first, SpeechEncoder) else None
+        n_layers = self.speech.n_layers if self.speech is not None else 0
         self.layers = tuple(range(min(max(deepest) + 1, n_layers)))
 
     @property
@@ -244,29 +280,37 @@ class Ensemble(nn.Module):
             inputs["spectrogram_states"] = self.shared_image(inputs)[0]
         if self.adapts:
             return self._adapted(inputs)
-        logits = [member(inputs) for member in self.members]
-        if not is_tracing() and len({values.shape[1] for values in logits}) > 1:
-            raise ValueError(f"members of {[v.shape[1] for v in logits]} classes; all must have the same")
-        return torch.stack(logits, dim=1)
+        logits = [_votes(member, inputs) for member in self.members]
+        if not is_tracing() and len({values.shape[2] for values in logits}) > 1:
+            raise ValueError(f"members of {[v.shape[2] for v in logits]} classes; all must have the same")
+        return torch.cat(logits, dim=1)
 
     def _adapted(self, inputs: dict[str, Tensor]) -> tuple[Tensor, ...]:
-        members = self.adapting
-        if "speech_states" not in inputs:
-            inputs["speech_states"] = members[0].speech.states(inputs, self.layers)
-        statistics = [member.centred.features(inputs) for member in members]
+        if self.speech is not None and "speech_states" not in inputs:
+            inputs["speech_states"] = self.speech.states(inputs, self.layers)
+        votes, statistics = zip(*(member.heard(inputs) for member in self.adapting), strict=True)
         offsets = torch.split(inputs[OFFSET], self.widths)
-        adapted = [m.centred.score(x - o) for m, x, o in zip(members, statistics, offsets, strict=True)]
+        pairs = list(zip(self.adapting, offsets, strict=True))
+        adapted = [m.score(x - o) for (m, o), x in zip(pairs, statistics, strict=True)]
         # Less the offset, which is 0 where the voice is asked for: a constant is no output that outlives an optimiser.
-        voices = [
-            torch.cat([m.voice_mean[None], m.voice_shifts]) - offset[None]
-            for m, offset in zip(members, offsets, strict=True)
-        ]
+        voices = [torch.cat([m.voice_mean[None], m.voice_shifts]) - offset[None] for m, offset in pairs]
         return (
-            torch.stack([member(inputs) for member in members], dim=1),
+            torch.cat(votes, dim=1),
             torch.cat(statistics, dim=1),
-            torch.stack(adapted, dim=1),
+            torch.cat(adapted, dim=1),
             torch.cat(voices, dim=1),
         )
+
+
+def n_members(model: nn.Module) -> int:
+    """How many members `model` is in a model file: those that share its branches are one each."""
+    return int(getattr(model, "n_members", 1))
+
+
+def _votes(model: nn.Module, inputs: dict[str, Tensor]) -> Tensor:
+    votes: Callable[[dict[str, Tensor]], Tensor] | None = getattr(model, "votes", None)
+    logits: Tensor = model(inputs).unsqueeze(1) if votes is None else votes(inputs)
+    return logits
 
 
 @torch.inference_mode()
@@ -312,7 +356,7 @@ def _adaptation(ensemble: Ensemble) -> dict[str, Any]:
     return {
         "unit": members[0].unit,
         "members": [
-            {"width": width, "shrinkage": member.shrinkage, "gauge": member.gauge.to_dict()}
+            {"width": width, "members": n_members(member), **member.description()}
             for member, width in zip(members, ensemble.widths, strict=True)
         ],
     }

@@ -160,23 +160,40 @@ def fit(
 def log_probabilities(
     model: nn.Module, store: ExampleStore, indices: Sequence[int], device: str = "cpu", batch_size: int = 32
 ) -> np.ndarray:
-    """(N, K) log-probabilities: the mean over an utterance's segments of the log-softmax, normalised again.
+    """(N, K) log-probabilities: of several members, the logarithm of their mean probabilities."""
+    return member_mean(member_log_probabilities(model, store, indices, device, batch_size))
 
-    Source: the utterance rule of Zou et al., ICASSP 2022 (arg max of the segments' mean log-softmax).
+
+def member_log_probabilities(
+    model: nn.Module, store: ExampleStore, indices: Sequence[int], device: str = "cpu", batch_size: int = 32
+) -> np.ndarray:
+    """(N, M, K) log-probabilities: the mean over an utterance's segments of the log-softmax, normalised again.
+
+    M is the number of members that share the model's branches, 1 of most. Source: the utterance rule of Zou et al.,
+    ICASSP 2022 (arg max of the segments' mean log-softmax).
     """
     model.eval()
     owners = [(row, item) for row, index in enumerate(indices) for item in store.judged(index)]
-    sums = np.zeros((len(indices), len(store.labels)))
-    counts = np.zeros(len(indices))
+    votes = getattr(model, "votes", None)
 
     def answers(inputs: dict[str, Tensor]) -> Tensor:
-        return F.log_softmax(model(inputs), dim=-1).double()
+        logits = model(inputs).unsqueeze(1) if votes is None else votes(inputs)
+        return F.log_softmax(logits, dim=-1).double()
 
+    sums = np.zeros((len(indices), int(getattr(model, "n_members", 1)), len(store.labels)))
+    counts = np.zeros((len(indices), 1, 1))
     for i, values in in_batches(answers, [item for _, item in owners], device, batch_size):
         sums[owners[i][0]] += values
         counts[owners[i][0]] += 1
-    mean = sums / counts[:, None]
-    return np.asarray(mean - np.log(np.exp(mean).sum(axis=1, keepdims=True)))
+    mean = sums / counts
+    return np.asarray(mean - np.log(np.exp(mean).sum(axis=2, keepdims=True)))
+
+
+def member_mean(log_probs: np.ndarray) -> np.ndarray:
+    """(N, K) logarithm of the mean of members' probabilities (N, M, K); a single member's as they are."""
+    if log_probs.shape[1] == 1:
+        return np.asarray(log_probs[:, 0])
+    return np.asarray(np.log(np.exp(log_probs).mean(axis=1)))
 
 
 def in_batches(

@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from voxaffect.closed_form import KernelRidge
 from voxaffect.encoders import Cacheable, Fitted, Inputs, Moments
 from voxaffect.encoders.alexnet import AlexNet
 from voxaffect.encoders.bilstm import BiLstm
@@ -89,11 +90,23 @@ class CoAttention(nn.Module):
         logits: Tensor = self.wiring.head(self.embed(inputs))
         return logits
 
+    def votes(self, inputs: Inputs) -> Tensor:
+        """Return the logits (B, M, K) of the members that share the branches: in kernel wiring there may be several."""
+        vector = self.embed(inputs)
+        head = self.wiring.head
+        votes: Tensor = head.votes(vector) if isinstance(head, KernelRidge) else head(vector).unsqueeze(1)
+        return votes
+
     def embed(self, inputs: Inputs) -> Tensor:
         """Return the vector that the last layer classifies: fused (B, width), in kernel wiring the statistics."""
         branches = self.branch_states(inputs)
         vector: Tensor = self.wiring(*(branches.get(name) for name in ("spectrogram", "mfcc", "speech")))
         return vector
+
+    @property
+    def n_members(self) -> int:
+        """How many members `votes` has."""
+        return self.options.kernel.members if self.options.kernel is not None else 1
 
     def branch_states(self, inputs: Inputs) -> dict[str, tuple[Tensor, Tensor]]:
         """Return each branch's states (B, T, D) and which of them exist (B, T), by the branch's name."""

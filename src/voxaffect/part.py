@@ -24,12 +24,15 @@ from voxaffect.run import RunFolder
 from voxaffect.splits import AnyFold
 from voxaffect.transduction import FILE_NAME as ADAPTED_FILE
 from voxaffect.transduction import adapted_answers, draw, rows_of, unit_of
+from voxaffect.voting import elect
 
 if TYPE_CHECKING:
     from torch import nn
 
+    from voxaffect.adapted_kernel import AdaptedKernel
     from voxaffect.adapted_probe import AdaptedProbe
     from voxaffect.encoders.speech import SpeechEncoder
+    from voxaffect.model import CoAttention
     from voxaffect.probe import Pooled, Probe, ProbeOptions
 
 
@@ -77,18 +80,21 @@ def train_part(
         model, report, dev_log_probs, history = _fit_gradient(
             recipe, part, store, encoders, train_rows, heard, dev_rows, place, device, progress
         )
-    from voxaffect.fit import log_probabilities
+    from voxaffect.fit import member_log_probabilities, member_mean
 
     write_csv(_predictions(store, dev_rows, dev_log_probs, part), place / "dev_predictions.csv")
     if test_rows:
-        log_probs = log_probabilities(model, store, test_rows, device)
-        write_csv(_predictions(store, test_rows, log_probs, part), place / "predictions.csv")
+        answers = member_log_probabilities(model, store, test_rows, device)
+        write_csv(_predictions(store, test_rows, answers, part), place / "predictions.csv")
         if recipe.adaptation.unit != "none":
-            adapted = _adapted(recipe, part, store, model, test_rows, log_probs)
+            adapted = _adapted(recipe, part, store, model, test_rows, member_mean(answers))
             write_csv(_predictions(store, test_rows, adapted, part), place / ADAPTED_FILE)
     _write_history(place, part, history)
     if dev_rows:
-        report["temperature"] = round(fit_temperature(dev_log_probs, store.targets[list(dev_rows)]), 4)
+        targets, n = store.targets[list(dev_rows)], dev_log_probs.shape[1]
+        items = np.tile(np.arange(len(targets)), n) if n > 1 else None
+        logits = np.concatenate([*dev_log_probs.swapaxes(0, 1)])  # of member after member
+        report["temperature"] = round(fit_temperature(logits, np.tile(targets, n), items=items), 4)
     report |= {"seconds": round(time.monotonic() - started, 1), "train_utterances": len(heard)}
     write_json(place / "done.json", report)
     progress(epochs_of(recipe) - len(history), part.name)  # an early stop counts as done
@@ -110,7 +116,7 @@ def _fit_gradient(
     """`heard` are `train_rows` and what else the teacher speaks of."""
     import torch
 
-    from voxaffect.fit import fit, hash_seed, log_probabilities, to_tensors
+    from voxaffect.fit import fit, hash_seed, member_log_probabilities, to_tensors
 
     torch.manual_seed(hash_seed(part.seed, 0))
     model = build_model(recipe, encoders)
@@ -155,13 +161,19 @@ def _fit_gradient(
         on_epoch=on_epoch,
     )
     report: dict[str, Any] = {"best_epoch": fitted.best_epoch, "epochs": len(fitted.history)}
+    answering: CoAttention | AdaptedKernel = model
     if closed_form:
-        from voxaffect.readout import fit_readout
+        from voxaffect.readout import fit_adapted_readout, fit_readout
 
-        report |= fit_readout(model, store, train_rows, dev_rows, part.seed, device)
-    model.save(place / "model")
-    dev_log_probs = log_probabilities(fitted.model, store, dev_rows, device)
-    return fitted.model, report, dev_log_probs, list(fitted.history)
+        chosen, pieces, judged = fit_readout(model, store, train_rows, dev_rows, part.seed, device)
+        report |= chosen
+        if recipe.adaptation.unit != "none":
+            answering, report["adapted"] = fit_adapted_readout(
+                model, store, train_rows, dev_rows, pieces, judged, recipe.adaptation, part.seed
+            )
+    answering.save(place / "model")
+    dev_log_probs = member_log_probabilities(answering.to(device), store, dev_rows, device)
+    return answering, report, dev_log_probs, list(fitted.history)
 
 
 def _fit_probe(
@@ -189,7 +201,7 @@ def _fit_probe(
         judges=judges,
     )
     if recipe.adaptation.unit == "none":
-        return probe, report, rows if judges is None else dev_rows, log_probs, []
+        return probe, report, rows if judges is None else dev_rows, log_probs[:, None], []
     from voxaffect.adapted_probe import fit_adapted_probe
 
     adapted, report["adapted"] = fit_adapted_probe(
@@ -204,7 +216,7 @@ def _fit_probe(
         seconds_of(store, rows),
         part.seed,
     )
-    return adapted, report, rows, log_probs, []
+    return adapted, report, rows, log_probs[:, None], []
 
 
 def _adapted(
@@ -215,16 +227,29 @@ def _adapted(
     rows: list[int],
     log_probs: np.ndarray,
 ) -> np.ndarray:
-    """Log-probabilities (N, K) for the test `rows`, adapted to what there is of their units among them."""
+    """Log-probabilities (N, 1, K) for the test `rows`, adapted to what there is of their units among them."""
+    from voxaffect.adapted_kernel import AdaptedKernel
     from voxaffect.adapted_probe import AdaptedProbe
 
-    assert isinstance(model, AdaptedProbe)
     rng = np.random.default_rng([part.seed, 1])
-    seconds = seconds_of(store, rows)
-    judged = rows_of([unit_of(store.table[row], recipe.adaptation.unit) for row in rows])
+    units = [unit_of(store.table[row], recipe.adaptation.unit) for row in rows]
+    if isinstance(model, AdaptedKernel):  # windows of utterances take the place of utterances
+        from voxaffect.readout import listen, plain_answers
+
+        pieces = listen(model.plain, store, rows, "cpu")
+        statistics, seconds, owners = pieces.statistics, pieces.seconds, pieces.owners
+        log_probs = plain_answers(model, pieces)
+    else:
+        assert isinstance(model, AdaptedProbe)
+        statistics, seconds = adapted_statistics(recipe, store, model, rows), seconds_of(store, rows)
+        owners = np.arange(len(rows))
+    judged = rows_of([units[owner] for owner in owners])
     enrolled = {unit: draw(own, seconds, recipe.adaptation.seconds, rng) for unit, own in judged.items()}
-    statistics = adapted_statistics(recipe, store, model, rows)
-    return adapted_answers(model, statistics, log_probs, seconds, enrolled, judged)
+    answers = adapted_answers(model, statistics, log_probs, seconds, enrolled, judged)
+    sums = np.zeros((len(rows), answers.shape[1]))
+    np.add.at(sums, owners, answers)
+    mean = sums / np.bincount(owners)[:, None]
+    return np.asarray(mean - np.log(np.exp(mean).sum(axis=1, keepdims=True)))[:, None]
 
 
 def fit_adapted(
@@ -296,13 +321,16 @@ def _write_history(place: Path, part: Part, history: Sequence[dict[str, float]])
 
 
 def _predictions(store: ExampleStore, rows: Sequence[int], log_probs: np.ndarray, part: Part) -> Predictions:
-    probs = np.exp(log_probs)
+    """What the members answered, `log_probs` (N, M, K): their majority, and the mean of their probabilities."""
+    probs = np.exp(log_probs).swapaxes(0, 1)  # (M, N, K)
+    decided = elect(probs.argmax(axis=2), probs)
     return Predictions(
         ids=tuple(store.table[row].id for row in rows),
         speakers=tuple(store.table[row].speaker for row in rows),
         folds=(part.fold.name,) * len(rows),
         labels=store.labels,
         truth=store.targets[list(rows)],
-        probs=probs / probs.sum(axis=1, keepdims=True),
+        probs=decided.probs / decided.probs.sum(axis=1, keepdims=True),
         seeds=(part.seed,) * len(rows),
+        decisions=decided.winners,
     )

@@ -39,7 +39,7 @@ def confusion_figure(panels: Sequence[tuple[str, npt.ArrayLike]], labels: Sequen
     n_columns = min(len(matrices), 4)
     n_rows = math.ceil(len(matrices) / n_columns)
     side = 1.6 + 0.72 * K
-    figure = _figure(
+    figure = empty_figure(
         side * n_columns + 0.2, side * n_rows, "compressed"
     )  # squares; "constrained" cuts titles off
     axes = figure.subplots(n_rows, n_columns, squeeze=False).ravel()
@@ -84,7 +84,7 @@ def training_figure(rows: Sequence[Mapping[str, Any]]) -> Figure:
     folds = list(dict.fromkeys(row["fold"] for row in rows))
     n_columns = min(len(folds), 4)
     n_rows = math.ceil(len(folds) / n_columns)
-    figure = _figure(max(5.4, 3.1 * n_columns + 0.8), max(3.4, 2.3 * n_rows + 0.5))
+    figure = empty_figure(max(5.4, 3.1 * n_columns + 0.8), max(3.4, 2.3 * n_rows + 0.5))
     axes = figure.subplots(n_rows, n_columns, squeeze=False, sharex=True, sharey=True).ravel()
     judged = all("dev_ua" in row for row in rows)
     rights = [axis.twinx() if judged else None for axis in axes[: len(folds)]]
@@ -140,7 +140,7 @@ def reliability_figure(bins: Sequence[ReliabilityBin], ece: float) -> Figure:
     """
     if not bins:
         raise ValueError("there are no predictions to draw")
-    figure = _figure(4.2, 5.0)
+    figure = empty_figure(4.2, 5.0)
     axis, below = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
     axis.plot([0, 1], [0, 1], color=TRAIN, linewidth=1, linestyle="--", label="confidence = accuracy")
     sure, right = [b.confidence for b in bins], [b.accuracy for b in bins]
@@ -177,7 +177,7 @@ def certainty_figure(
     """
     if not curves:
         raise ValueError("there are no predictions to draw")
-    figure = _figure(8.6, 4.4 + 0.22 * len(curves))
+    figure = empty_figure(8.6, 4.4 + 0.22 * len(curves))
     left, right = figure.subplots(1, 2)
     left.plot([0, 1], [0, 1], color=INK, linewidth=1, linestyle="--")
     for k, (name, (bins, ece, points)) in enumerate(curves.items()):
@@ -210,7 +210,7 @@ def price_figure(prices: Mapping[str, Mapping[str, tuple[float, float, float]]],
         raise ValueError(
             f"expected the same measures for one or more prices, got {[*map(list, prices.values())]}"
         )
-    figure = _figure(6.4, 1.2 + 0.32 * len(prices) * len(measures))
+    figure = empty_figure(6.4, 1.2 + 0.32 * len(prices) * len(measures))
     axis = figure.subplots()
     thickness = 0.8 / len(measures)
     for k, (measure, colour) in enumerate(zip(measures, (MARK, TRAIN, DEV), strict=False)):
@@ -243,7 +243,7 @@ def adaptation_figure(curve: Mapping[str, Any]) -> Figure:
     """UA by seconds of enrolled speech, and beside it what is left with one emotion: of `AdaptCurve.to_dict`."""
     points = curve["points"]
     everything, one = curve["all"], curve["one_class"]
-    figure = _figure(8.6, 4.2)
+    figure = empty_figure(8.6, 4.2)
     axis, stressed = figure.subplots(1, 2, width_ratios=(2.4, 1))
     plain = 100 * points[0]["ua"]
     drawn = [p for p in points if p["seconds"]]
@@ -312,8 +312,8 @@ def check_format(path: str | os.PathLike[str]) -> str:
     return ending
 
 
-def _figure(
-    width: float, height: float, layout: Literal["constrained", "compressed"] = "constrained"
+def empty_figure(
+    width: float, height: float, layout: Literal["constrained", "compressed"] | None = "constrained"
 ) -> Figure:
     """An empty figure that belongs to no window and no global state."""
     try:

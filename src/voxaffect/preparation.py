@@ -73,7 +73,7 @@ class Needs:
     frozen: tuple[Cacheable, ...]
     features: FeatureOptions
     others: tuple[object, ...]
-    """Augmentation, teacher and seed of the altered copies."""
+    """Augmentation, surroundings, teacher and seed of the altered copies."""
 
     @property
     def heard(self) -> dict[str, str]:
@@ -84,7 +84,13 @@ class Needs:
 def needs_of(recipe: Recipe, encoders: Encoders) -> Needs:
     """What `recipe` needs; raises what reading its tables and its checkpoint does."""
     inputs, frozen = _model_inputs(recipe, encoders)
-    others = (recipe.augmentation, recipe.distillation, recipe.protocol.seeds[0], recipe.data.labels)
+    others = (
+        recipe.augmentation,
+        recipe.surroundings,
+        recipe.distillation,
+        recipe.protocol.seeds[0],
+        recipe.data.labels,
+    )
     return Needs(inputs, frozen, FeatureOptions.from_dict(recipe.features), others)
 
 
@@ -128,6 +134,7 @@ def prepare(
         recipe.augmentation,
         max((n.frozen for n in needs), key=len),  # those of the others are among them
         cache,
+        surroundings=recipe.surroundings,
         teacher=_teacher(recipe, encoders),
         teacher_layers=recipe.distillation.layers,
         seed=recipe.protocol.seeds[0],

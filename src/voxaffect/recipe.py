@@ -24,7 +24,16 @@ from voxaffect.protocol_options import (
 )
 
 SELECTION_MEASURES = ("ua", "wa", "wa+ua", "loss")
-VARIABLE = ("title", "features", "model", "training", "augmentation", "distillation", "adaptation")
+VARIABLE = (
+    "title",
+    "features",
+    "model",
+    "training",
+    "augmentation",
+    "surroundings",
+    "distillation",
+    "adaptation",
+)
 """What a variant may change: all that leaves it the same speakers and utterances to answer for."""
 RESERVED = ("members", "parts", "runs")
 """Folders of a run, which no variant or member may be named after."""
@@ -142,6 +151,39 @@ class AugmentationOptions:
 
 
 @dataclass(frozen=True)
+class SurroundingsOptions:
+    """Rooms, noises, telephones and cuts around training audio, which a teacher does not hear; dev and test audio is
+    never touched.
+
+    Each training utterance and each altered copy of it is heard `versions` times more, every time with probability
+    `short` cut to a stretch of a length in `length` (s) around a moment that is not silent, with `room` in a room whose
+    sound falls by 60 dB in a time from `rt60` (s), with `noise` in a noise at an SNR from `snr` (dB), and with
+    `telephone` through 8 kHz mu-law. An epoch draws among all of them, and a teacher says of each what it says of the
+    audio before.
+    """
+
+    versions: int = 0
+    short: float = 0.25
+    length: tuple[float, float] = (0.6, 2.5)
+    room: float = 0.35
+    rt60: tuple[float, float] = (0.1, 0.9)
+    noise: float = 0.7
+    snr: tuple[float, float] = (0.0, 25.0)
+    telephone: float = 0.15
+
+    def __post_init__(self) -> None:
+        for name in ("short", "room", "noise", "telephone"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} is a probability, got {getattr(self, name)}")
+        for name in ("length", "rt60"):
+            low, high = getattr(self, name)
+            if not 0 < low <= high:
+                raise ValueError(f"{name} must be (shortest, longest), both positive, got {(low, high)}")
+        if self.versions < 0 or self.snr[0] > self.snr[1]:
+            raise ValueError("versions must not be negative and snr must be (lowest, highest)")
+
+
+@dataclass(frozen=True)
 class DistillationOptions:
     """A frozen speech encoder that the model learns to predict while it trains, on training audio alone.
 
@@ -190,6 +232,7 @@ class Recipe:
     model: Mapping[str, Any] = field(default_factory=dict)
     training: TrainingOptions = field(default_factory=TrainingOptions)
     augmentation: AugmentationOptions = field(default_factory=AugmentationOptions)
+    surroundings: SurroundingsOptions = field(default_factory=SurroundingsOptions, metadata=LATER)
     distillation: DistillationOptions = field(default_factory=DistillationOptions)
     adaptation: AdaptationOptions = field(default_factory=AdaptationOptions, metadata=LATER)
     card: CardOptions = field(default_factory=CardOptions)
@@ -235,8 +278,10 @@ class Recipe:
     def _check_adaptation(self) -> None:
         if self.adaptation.unit == "none":
             return
-        if self.model_kind != "probe":
-            raise ValueError(f"[adaptation] needs model.kind = 'probe', not {self.model_kind!r}")
+        if self.model_kind != "probe" and self.model.get("wiring") != "kernel":
+            raise ValueError(
+                f"[adaptation] needs model.kind = 'probe' or model.wiring = 'kernel', not {self.model_kind!r}"
+            )
         protocol = self.protocol
         if protocol.select_on == "test" or protocol.allow_speaker_overlap:
             raise ValueError("[adaptation] needs test speakers who neither train nor select")

@@ -79,12 +79,17 @@ def release(
             raise UsageError(
                 "output_exists", f"{file} is there already", hint="use --overwrite, or another name"
             )
-    from voxaffect.export import export
-    from voxaffect.model import CoAttention
+    from voxaffect.adapted_kernel import load_kernel_model
+    from voxaffect.export import export, n_members
 
     recipe, vote, runs = _members(run)
     trained = [(one, fold) for one in runs for fold in _finished_folds(one)]
     places = [RunFolder(one).part(fold["seed"], fold["name"]) / "model" for one, fold in trained]
+    members: list[nn.Module] = (
+        _probes(recipe, places)
+        if recipe.model_kind == "probe"
+        else [load_kernel_model(place) for place in places]
+    )
     evaluation = None
     if evidence is not None:
         other, _, runs = _members(evidence)
@@ -92,7 +97,9 @@ def release(
         evaluation = evaluate(read_run(evidence))
     dev = [predictions for one in runs for predictions in dev_predictions(one)]
     calibration = calibrated(dev, n_members=len(places))
-    card = _card(recipe, len(places), vote, calibration, evaluation)
+    n = sum(map(n_members, members))
+    calibration = replace(calibration, answers_each=round(calibration.answers_each * n / len(places), 2))
+    card = _card(recipe, n, vote, calibration, evaluation)
     metadata: dict[str, Any] = {
         "schema": SCHEMA,
         "name": recipe.card.name or recipe.name,
@@ -113,11 +120,6 @@ def release(
         },
         "card": card,
     }
-    members: list[nn.Module] = (
-        _probes(recipe, places)
-        if recipe.model_kind == "probe"
-        else [CoAttention.load(place) for place in places]
-    )
     exported = export(members, output, metadata=metadata, half=half)
     write_text(card_file, card)
     return exported
@@ -138,7 +140,9 @@ def calibrated(dev: Sequence[Predictions], *, n_members: int) -> Calibration:
     """
     ids = np.concatenate([p.ids for p in dev])
     logits = np.log(np.maximum(np.concatenate([p.probs for p in dev]), 1e-12))
-    truth = np.concatenate([p.truth for p in dev])
+    truth, choices = (
+        np.concatenate([*values]) for values in zip(*((p.truth, p.predicted) for p in dev), strict=True)
+    )
     items = np.unique(ids, return_inverse=True)[1] if n_members > 1 else np.arange(len(ids))
     order = np.argsort(items, kind="stable")
     groups = [rows[:n_members] for rows in np.split(order, np.flatnonzero(np.diff(items[order])) + 1)]
@@ -147,7 +151,7 @@ def calibrated(dev: Sequence[Predictions], *, n_members: int) -> Calibration:
     probs = softmax(logits, temperature)
     sure, right = np.empty(len(groups)), np.empty(len(groups), dtype=bool)
     for i, rows in enumerate(groups):
-        decided = elect(logits[rows].argmax(axis=1)[:, None], probs[rows][:, None])
+        decided = elect(choices[rows][:, None], probs[rows][:, None])
         winner = int(decided.winners[0])
         sure[i], right[i] = decided.probs[0, winner], winner == truth[rows[0]]
     threshold = abstention_threshold(sure, right, accuracy=UNCERTAIN_ACCURACY, coverage=LEAST_COVERAGE)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from voxaffect.errors import VoxaffectError
 
 if TYPE_CHECKING:
-    from voxaffect.audio import Notice, Source
+    from voxaffect.audio import AudioInput, Notice, Source
 
 SCHEMA = "voxaffect.result/1"
 
@@ -180,11 +180,28 @@ class Result:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the result to `path`, in the format of its extension.
 
-        Raises UsageError `unknown_format` if no format has that extension.
+        Raises UsageError `unknown_format` if no format has that extension, and as `raise_for_error` where the result
+        is a failure and the format, a timeline, could not say so.
         """
         from voxaffect import formats
 
-        formats.save([self], path)
+        chosen = formats.by_extension(path)
+        if chosen.HOLDS != "results":
+            self.raise_for_error()
+        formats.save([self], path, chosen)
+
+    def plot(
+        self, path: str | os.PathLike[str], *, audio: AudioInput | None = None, start: float = 0.0
+    ) -> None:
+        """Draw the result over time into `path` (.png, .pdf, .svg).
+
+        For each channel a waveform, a coloured strip and the probabilities. The waveform is read again from `audio`, by
+        default from the file that was judged; `start` is what `predict` was given. Needs the extra `plot`. Raises as
+        `voxaffect.timeline_figure.plot` does.
+        """
+        from voxaffect import timeline_figure
+
+        timeline_figure.plot(self, path, audio=audio, start=start)
 
     def raise_for_error(self) -> Result:
         """The result itself; raises VoxaffectError if it is a failure."""

@@ -15,7 +15,7 @@ from voxaffect.predictions import read_csv
 from voxaffect.significance import N_BOOTSTRAP, Comparison, compare
 
 if TYPE_CHECKING:
-    from voxaffect.adapted_probe import AdaptedProbe
+    from voxaffect.adaptive import Adaptive
     from voxaffect.table import Utterance
 
 FILE_NAME = "predictions_adapted.csv"
@@ -41,7 +41,7 @@ def draw(rows: np.ndarray, seconds: np.ndarray, wanted: float, rng: np.random.Ge
 
 
 def adapted_answers(
-    probe: AdaptedProbe,
+    model: Adaptive,
     statistics: np.ndarray,
     log_probs: np.ndarray,
     seconds: np.ndarray,
@@ -56,8 +56,8 @@ def adapted_answers(
     answers = np.array(log_probs, dtype=np.float64)
     for unit, rows in judged.items():
         heard = enrolled[unit]
-        enrolment = probe.enrol(statistics[heard], log_probs[heard], seconds[heard])
-        answers[rows] = probe.adapted_log_probs(statistics[rows], enrolment)
+        enrolment = model.enrol(statistics[heard], log_probs[heard], seconds[heard])
+        answers[rows] = model.adapted_log_probs(statistics[rows], enrolment)
     return answers
 
 

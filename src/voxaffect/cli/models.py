@@ -1,4 +1,4 @@
-"""`voxaffect models list|show|verify|export|download`: which models are here and whole; make one; fetch weights."""
+"""`voxaffect models list|show|verify|recipe|export|download`: which models are here; make one; fetch weights."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from pathlib import Path
 
 from voxaffect.checkpoints import FILES, FOLDER_VARIABLE
 from voxaffect.errors import ExitCode, UsageError, VoxaffectError
+from voxaffect.files import write_text
 from voxaffect.modelfile import ModelFile, find_model, list_models, model_folders, read_model
+from voxaffect.zoo import ENCODERS, is_here, recipe_text
 
-ACTIONS = ("list", "show", "verify", "export", "download")
+ACTIONS = ("list", "show", "verify", "recipe", "export", "download")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,16 +25,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "models",
         nargs="*",
         metavar="MODEL",
-        help="names, files or folders (default: the bundled one; verify: all); export: the folder of a run or an "
-        "ensemble; download: "
+        help="names, files or folders (default: the bundled one; verify: all); recipe: a name of the zoo; export: the "
+        "folder of a run or an ensemble; download: "
         "encoder weights to train from, ORG/NAME of the Hugging Face hub or " + ", ".join(FILES),
     )
     parser.add_argument(
         "-o",
         "--output",
         type=Path,
-        metavar="FILE.onnx|DIR",
-        help="export: the model file to write, needed; download: the folder to write into, needed",
+        metavar="FILE.onnx|FILE.toml|DIR",
+        help="recipe: the file to write (default: standard output); export: the model file to write, needed; download: "
+        "the folder to write into, needed",
     )
     parser.add_argument(
         "--evidence",
@@ -43,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--overwrite",
         action="store_true",
-        help="export: replace the model file and its card FILE.md (default: refuse)",
+        help="export, recipe: replace the model file and its card FILE.md, or the recipe (default: refuse)",
     )
     parser.add_argument(
         "--half",
@@ -65,11 +68,31 @@ def run(args: argparse.Namespace) -> int:
         return _list()
     if args.action == "show":
         return _show(args.models or [None], args.json)
+    if args.action == "recipe":
+        return _recipe(args)
     if args.action == "export":
         return _export(args)
     if args.action == "download":
         return _download(args.models, args.output, args.quiet)
     return _verify(args.models)
+
+
+def _recipe(args: argparse.Namespace) -> int:
+    if len(args.models) != 1:
+        raise UsageError(
+            "bad_value", f"models recipe takes one name of {[*ENCODERS]}", hint="voxaffect models list"
+        )
+    output: Path | None = args.output
+    text = recipe_text(args.models[0], output.name if output is not None else "recipe.toml")
+    if output is None:
+        print(text, end="")
+        return ExitCode.OK
+    if output.exists() and not args.overwrite:
+        raise UsageError(
+            "output_exists", f"{output} is there already", hint="use --overwrite, or another name"
+        )
+    write_text(output, text)
+    return ExitCode.OK
 
 
 def _export(args: argparse.Namespace) -> int:
@@ -140,6 +163,11 @@ def _list() -> int:
                 f"{path.stem:<24} {model.version:<10} {members:<10} {size:>9}  {' '.join(model.labels)}"
             )
         )
+    print("\nby recipe (voxaffect models recipe NAME -o NAME.toml, then voxaffect train):")
+    for name, encoder in ENCODERS.items():
+        here = "weights here" if is_here(encoder) else "weights not here"
+        size = f"{encoder.million} M"
+        print(f"{name:<24} {encoder.checkpoint:<28} {size:>6}  {here:<18} {encoder.licence}; {encoder.heard}")
     return ExitCode.OK
 
 

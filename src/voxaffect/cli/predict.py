@@ -16,7 +16,8 @@ from voxaffect.cli.progress import Progress
 from voxaffect.errors import ExitCode, UsageError
 from voxaffect.files import cannot_write
 from voxaffect.inputs import STDIN, InputFile, Inputs, find_inputs
-from voxaffect.outputs import Outputs, plan_outputs, refuse_existing
+from voxaffect.outputs import Outputs, plan_outputs, refuse_existing, refuse_files
+from voxaffect.pictures import Pictures, plan_pictures
 
 if TYPE_CHECKING:
     from voxaffect.predictor import Predictor
@@ -42,6 +43,8 @@ EPILOG = """\
 examples:
   voxaffect predict call.wav                          a table
   voxaffect predict calls/ -f json,csv -o answers/    two files per recording
+  voxaffect predict call.wav -f srt,textgrid -o out/  subtitles, and tiers for Praat
+  voxaffect predict call.wav --plot call.png          and a picture of its course
   voxaffect predict stereo.wav --channels split       each channel by itself
   voxaffect predict call.wav --roles 0=customer,1=agent --only customer
                                                       one speaker of a call
@@ -138,6 +141,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="adapt to other recordings of the same voice or recording condition: file, folder or pattern; "
         "repeatable; only models that can (default: adapt to nothing)",
     )
+    parser.add_argument(
+        "--plot",
+        metavar="FILE",
+        help="draw the timeline of one recording into FILE (.png, .pdf, .svg), or of each into the folder FILE; "
+        "needs the extra plot",
+    )
     existing = parser.add_mutually_exclusive_group()
     existing.add_argument("--resume", action="store_true", help="keep what is in DIR and do the rest")
     existing.add_argument("--overwrite", action="store_true", help="replace what is in DIR")
@@ -157,12 +166,23 @@ def run(args: argparse.Namespace) -> int:
         if clip.error is not None:
             raise clip.error
     outputs = plan_outputs(args.output, inputs.files, names) if args.output is not None else None
+    if outputs is None and formats.get(names[0]).HOLDS == "timeline" and len(inputs.files) > 1:
+        raise UsageError(
+            "several_recordings",
+            f"{names[0]} holds the timeline of one recording; there are {len(inputs.files)}",
+            hint="add -o DIR",
+        )
     if outputs is not None and not args.resume and not args.overwrite:
         refuse_existing(outputs)
+    pictures = plan_pictures(args.plot, inputs.files)
+    if not args.resume and not args.overwrite:
+        refuse_files(pictures.existing())
 
     from voxaffect.predictor import load  # numpy and the runtime, only once everything else is in order
 
-    work = _Run(args, inputs.files, load(args.model, device=args.device), [clip.path for clip in clips])
+    work = _Run(
+        args, inputs.files, load(args.model, device=args.device), [clip.path for clip in clips], pictures
+    )
     return work.to_stdout(formats.get(names[0])) if outputs is None else work.to_folder(outputs)
 
 
@@ -174,9 +194,11 @@ class _Run:
         args: argparse.Namespace,
         files: Sequence[InputFile],
         predictor: Predictor,
-        clips: Sequence[str] = (),
+        clips: Sequence[str],
+        pictures: Pictures,
     ) -> None:
         self.args = args
+        self.pictures = pictures
         self.clips = clips
         self.files = files
         self.predictor = predictor
@@ -189,7 +211,10 @@ class _Run:
         return self._exit_code()
 
     def to_folder(self, outputs: Outputs) -> int:
-        kept = [self.args.resume and outputs.done(i) for i in range(len(self.files))]
+        kept = [
+            self.args.resume and outputs.done(i) and self.pictures.done(file)
+            for i, file in enumerate(self.files)
+        ]
         answered = Answered(outputs.folder, self._way())
         answered.check([outputs.paths[i] for i, done in enumerate(kept) if done])
         todo = [i for i, done in enumerate(kept) if not done]
@@ -238,6 +263,8 @@ class _Run:
                 )
                 if result.error is None:
                     self.n_done += 1
+                    if file.path in self.pictures.paths:
+                        self.pictures.draw(file, result, self.args.start)
                 else:
                     self.failed.append(result)
                     self.say(error_line(result.error))
@@ -297,7 +324,9 @@ def _format_names(args: argparse.Namespace) -> list[str]:
         formats.get(name)
     if args.output is None and len(names) > 1:
         raise UsageError("several_formats", f"{len(names)} formats cannot share stdout", hint="add -o DIR")
-    if args.output is None and (args.resume or args.overwrite):
+    if args.output is None and formats.get(names[0]).BINARY:
+        raise UsageError("not_text", f"{names[0]} is no text to print", hint="add -o DIR")
+    if args.output is None and (args.resume or (args.overwrite and args.plot is None)):
         raise UsageError("no_output_folder", "--resume and --overwrite are about files", hint="add -o DIR")
     return names
 

@@ -12,6 +12,8 @@ from voxaffect.result import Result
 
 SUMMARY = "one object, or an array for several inputs; all there is to know"
 EXTENSION = ".json"
+HOLDS = "results"
+BINARY = False
 
 
 def write(results: Iterable[Result], stream: TextIO) -> None:

@@ -11,6 +11,8 @@ from voxaffect.result import Result
 
 SUMMARY = "one result per line, as they come"
 EXTENSION = ".jsonl"
+HOLDS = "results"
+BINARY = False
 
 
 def write(results: Iterable[Result], stream: TextIO) -> None:

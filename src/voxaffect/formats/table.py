@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 SUMMARY = "for reading"
 EXTENSION = ".txt"
+HOLDS = "results"
+BINARY = False
 
 BAR = 10
 """Characters of the bar of a score of 1."""
