@@ -22,6 +22,7 @@ __all__ = [
     "AudioReader",
     "Notice",
     "Source",
+    "clock",
     "mono",
     "narrowband",
     "open_audio",
@@ -183,6 +184,11 @@ class AudioReader:
         return self._track.is_sure and self._track.container == "wav" and self._track.codec.startswith("pcm_")
 
     @property
+    def sure_seconds(self) -> float | None:
+        """The length that the header gives, where the size of the file bears it out."""
+        return self._track.announced if self._track.is_sure else None
+
+    @property
     def source(self) -> Source:
         """What is read; `duration` counts the audio between `start` and `end` that was decoded so far."""
         track = self._track
@@ -271,9 +277,9 @@ class AudioReader:
         return AudioError(code, message, hint=hint, where=self._where)
 
     def _too_long(self, seconds: float | None) -> VoxaffectError:
-        limit = _clock(self._limit or 0)
+        limit = clock(self._limit or 0)
         what = (
-            f"{_clock(seconds)} is over the limit of {limit}"
+            f"{clock(seconds)} is over the limit of {limit}"
             if seconds
             else f"longer than the limit of {limit}"
         )
@@ -312,7 +318,7 @@ def _regular(blocks: Iterable[NDArray[np.float32]], frames: int) -> Iterator[NDA
         yield np.concatenate(parts)
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
     """Seconds as h:mm:ss."""
     whole = round(seconds)
     return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"

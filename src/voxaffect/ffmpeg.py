@@ -51,17 +51,7 @@ def ffmpeg_track(source: Input, container: Container) -> Track:
         source.seek(0)
     opened: InputContainer | None = None
     try:
-        opened = av.open(
-            source.file,
-            mode="r",
-            format=container.demuxer,
-            metadata_errors="replace",  # a title in Latin-1 is no reason to refuse a song
-            options={
-                "format_whitelist": container.demuxer,
-                "protocol_whitelist": "none",
-                "codec_whitelist": _CODECS,
-            },
-        )
+        opened = _opened(source, container)
         return _opened_track(source, container, opened, is_cut)
     except BaseException as error:
         if opened is not None:
@@ -71,6 +61,48 @@ def ffmpeg_track(source: Input, container: Container) -> Track:
         if isinstance(error, OSError):
             raise unreadable(source, error) from None
         raise
+
+
+def packet_seconds(source: Input, container: Container, limit: float) -> float:
+    """The length of a seekable input by its packets, none of them decoded; counting ends past `limit` seconds.
+
+    What cannot be counted, packets without a duration, counts as `limit`.
+
+    Raises:
+        AudioError: `no_audio_stream`, `unreadable`.
+    """
+    source.seek(0)
+    try:
+        with _opened(source, container) as opened:
+            if not opened.streams.audio:
+                raise source.error("no_audio_stream", f"{source.name} has no audio stream")
+            stream = opened.streams.audio[0]
+            if stream.time_base is None:
+                return limit
+            ticks, most = 0, limit / float(stream.time_base)
+            for packet in opened.demux(stream):
+                if packet.size and not packet.duration:
+                    return limit
+                ticks += packet.duration or 0
+                if ticks > most:
+                    break
+            return float(ticks * stream.time_base)
+    except av.FFmpegError as error:
+        raise _undecodable(source, container, error) from None
+
+
+def _opened(source: Input, container: Container) -> InputContainer:
+    return av.open(
+        source.file,
+        mode="r",
+        format=container.demuxer,
+        metadata_errors="replace",  # a title in Latin-1 is no reason to refuse a song
+        options={
+            "format_whitelist": container.demuxer,
+            "protocol_whitelist": "none",
+            "codec_whitelist": _CODECS,
+        },
+    )
 
 
 def _opened_track(source: Input, container: Container, opened: InputContainer, is_cut: bool) -> Track:

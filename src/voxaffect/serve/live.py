@@ -1,0 +1,359 @@
+"""`/v1/stream`: one live stream over a WebSocket. Text frames are JSON with `type`, binary frames are audio.
+
+Audio goes through the streaming engine here, windows through the scheduler with those of all others; results leave in
+the order of the stream. Nothing is dropped: who sends faster than the model judges is read more slowly.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import uuid4
+
+from voxaffect.errors import UsageError, VoxaffectError
+from voxaffect.formats import rounded
+from voxaffect.pcm import ENCODINGS
+from voxaffect.segmenter import Cue
+from voxaffect.serve.live_config import LiveConfig
+from voxaffect.serve.opus import CONTAINERS, OpusDecoder
+from voxaffect.serve.ration import Ration
+from voxaffect.serve.scheduler import Flow
+from voxaffect.serve.security import SUBPROTOCOL, Receive, Scope, Send, refuse
+from voxaffect.serve.service import Service
+from voxaffect.stream import Stream
+
+STATS_SECONDS = 5.0
+END_SECONDS = 15.0
+"""How long the last results of a stream may take."""
+MAX_WAITING = 12
+"""Windows of a stream that may wait for the model: 2.3 MB at 3 s; then nothing more is read."""
+PIECE_SECONDS = 0.5
+"""Of a large frame, what is taken at once."""
+CLOSE_CODES = {
+    "not_json": 1003,
+    "unknown_message": 1003,
+    "non_finite": 1007,
+    "out_of_range": 1007,
+    "unreadable": 1007,
+    "not_audio": 1007,
+    "decoder_crashed": 1011,
+    "inference_failed": 1011,
+    "bug": 1011,
+}
+"""Of the socket, by the error that ends a stream; 1008 for others."""
+
+
+class StreamEndError(Exception):
+    """The stream comes to its end: `reason` as `session.closed` says it, `code` of the socket."""
+
+    def __init__(self, reason: str, code: int) -> None:
+        super().__init__(reason)
+        self.reason, self.code = reason, code
+
+
+async def live_stream(service: Service, scope: Scope, receive: Receive, send: Send) -> None:
+    """Serve one stream from its handshake to its end."""
+    try:
+        service.check_ready()
+        if service.n_streams >= service.settings.streams:
+            raise VoxaffectError(
+                "streams_full", f"{service.n_streams} streams are live, as many as this server holds"
+            )
+    except VoxaffectError as error:
+        await refuse(error, scope, receive, send)
+        return
+    service.n_streams += 1
+    try:
+        await receive()  # websocket.connect
+        await send({"type": "websocket.accept", "subprotocol": _subprotocol(scope)})
+        await Session(service, receive, send).run()
+    finally:
+        service.n_streams -= 1
+
+
+@dataclass
+class _Pending:
+    cue: Cue
+    answer: asyncio.Future[Any] | None
+    made: float
+
+
+@dataclass
+class Session:
+    """One stream; `run` is its life."""
+
+    service: Service
+    receive: Receive
+    send: Send
+    id: str = field(default_factory=lambda: uuid4().hex)
+
+    def __post_init__(self) -> None:
+        self._config = LiveConfig()
+        self._fatal: VoxaffectError | None = None
+        self._stream: Stream | None = None
+        self._decoder: OpusDecoder | None = None
+        self._flow = Flow(live=True)
+        self._pending: deque[_Pending] = deque()
+        self._waiting = 0
+        self._arrived = asyncio.Event()
+        self._room = asyncio.Event()
+        self._opened = asyncio.Event()
+        self._complete = False
+        self._ration = Ration()
+        self._last_heard = time.monotonic()
+
+    async def run(self) -> None:
+        """Until the client closes, leaves, errs or stays silent, or the server stops."""
+        sender = asyncio.create_task(self._send_events())
+        reader = asyncio.create_task(self._read())
+        ticker = asyncio.create_task(self._tick())
+        stopping = asyncio.create_task(self.service.draining.wait())
+        self._pump: asyncio.Task[None] = asyncio.create_task(self._take_decoded())
+        tasks: set[asyncio.Task[Any]] = {sender, reader, ticker, stopping, self._pump}
+        reason, code = "gone", 1000
+        try:
+            await self._say(
+                {
+                    "type": "session.created",
+                    "session": self.id,
+                    "config": self._config.to_dict(),
+                    "limits": self._limits(),
+                }
+            )
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            reason, code = self._outcome(reader, self._pump, sender, ticker)
+            for task in (reader, ticker):
+                await _ended(task)
+            if reason != "gone":
+                await asyncio.wait_for(self._close(sender, reason, code), END_SECONDS)
+        except (TimeoutError, OSError, _Disconnected):
+            reason = "gone"
+        finally:
+            self.service.scheduler.cancel(self._flow)
+            if self._decoder is not None:
+                await self._decoder.close()
+            for task in tasks:
+                await _ended(task)
+            self._count(reason)
+
+    def _outcome(self, *tasks: asyncio.Task[None]) -> tuple[str, int]:
+        """Why the stream ends, by the task that ended first; the server stops where none did."""
+        for task in tasks:
+            if task.done():
+                error = task.exception()
+                if isinstance(error, StreamEndError):
+                    return error.reason, error.code
+                if isinstance(error, VoxaffectError):
+                    self._fatal = error
+                    return "error", 1008
+                if isinstance(error, _Disconnected | OSError | TimeoutError):
+                    return "gone", 1000
+                if error is not None:
+                    from voxaffect.serve.log import say
+
+                    say("bug", error=f"{type(error).__name__}: {error}")
+                    self._fatal = VoxaffectError("bug", "the server made a mistake", hint="please report it")
+                    return "error", 1011
+                return "end_of_audio", 1000  # only a decoder comes to an end by itself
+        return "server_stopping", 1001
+
+    async def _close(self, sender: asyncio.Task[None], reason: str, code: int) -> None:
+        """Say what is left, then that it is over."""
+        if not sender.done():
+            try:
+                if self._decoder is not None and self._fatal is None:
+                    await self._decoder.end()
+                    await self._pump
+                if self._stream is not None:
+                    self._queue(self._stream.finish())
+                self._complete = True
+                self._arrived.set()
+                await sender
+            except VoxaffectError as error:
+                self._fatal = self._fatal or error
+        fatal = self._fatal
+        if fatal is not None:
+            reason, code = "error", CLOSE_CODES.get(fatal.code, 1008)
+            await self._say_error(fatal, fatal=True)
+        seconds = self._stream.received_seconds if self._stream else 0.0
+        utterances = self._stream.n_utterances if self._stream else 0
+        warnings = self._stream.warnings if self._stream else []
+        closed: dict[str, Any] = {
+            "type": "session.closed",
+            "reason": reason,
+            "received_seconds": round(seconds, 4),
+            "utterances": utterances,
+        }
+        if warnings:
+            closed["warnings"] = [{"code": w.code, "message": w.message} for w in warnings]
+        await self._say(closed)
+        await self.send({"type": "websocket.close", "code": code, "reason": fatal.code if fatal else reason})
+
+    async def _read(self) -> None:
+        while True:
+            message = await self.receive()
+            if message["type"] == "websocket.disconnect":
+                raise _Disconnected
+            data = message.get("bytes")
+            if data is None:
+                await self._command(message.get("text") or "")
+            else:
+                self._last_heard = time.monotonic()
+                await self._audio(data)
+
+    async def _command(self, text: str) -> None:
+        try:
+            message = json.loads(text)
+        except (ValueError, RecursionError):
+            raise VoxaffectError(
+                "not_json", "a text frame that is no JSON; audio goes into binary frames"
+            ) from None
+        kind = message.get("type") if isinstance(message, dict) else None
+        if kind == "session.update":
+            await self._update(message)
+        elif kind == "flush":
+            if self._stream is not None:
+                self._queue(self._stream.pause())
+        elif kind == "session.close":
+            raise StreamEndError("client", 1000)
+        else:
+            raise VoxaffectError(
+                "unknown_message", "expected the type session.update, flush or session.close"
+            )
+
+    async def _update(self, message: dict[str, Any]) -> None:
+        if self._stream is not None or self._decoder is not None:
+            error = UsageError("config_fixed", "session.update comes before the first audio")
+            await self._say_error(error, fatal=False)
+            return
+        self._config = self._config.updated(message)
+        if self._config.encoding in ENCODINGS:
+            self._config.open(self.service.predictor)  # what is out of range is said now
+        await self._say({"type": "session.updated", "config": self._config.to_dict()})
+
+    async def _audio(self, data: bytes) -> None:
+        self._ration.take(len(data))
+        if self._config.encoding in CONTAINERS:
+            if self._decoder is None:
+                self._decoder = await self.service.decoders.open(self._config.encoding)
+                self._opened.set()
+            await self._decoder.feed(data)
+            return
+        if self._stream is None:
+            self._stream = self._config.open(self.service.predictor)
+        size = self._config.bytes_of(PIECE_SECONDS)
+        for at in range(0, len(data), size):
+            await self._take(data[at : at + size] if size < len(data) else data)
+
+    async def _take_decoded(self) -> None:
+        """Take what a decoder makes of WebM or Ogg; waits for ever where there is none."""
+        await self._opened.wait()
+        assert self._decoder is not None
+        async for block in self._decoder.blocks():
+            if self._stream is None:
+                self._stream = self._config.open(self.service.predictor, channels=block.shape[1])
+            await self._take(block)
+
+    async def _take(self, piece: Any) -> None:
+        assert self._stream is not None
+        self._queue(self._stream.accept(piece))
+        if self._stream.received_seconds > self.service.settings.stream_duration:
+            raise StreamEndError("too_long", 1008)
+        while self._waiting >= MAX_WAITING:
+            self._room.clear()
+            await self._room.wait()
+
+    def _queue(self, cues: list[Cue]) -> None:
+        now = time.monotonic()
+        for cue in cues:
+            answer = None
+            if cue.samples is not None:
+                self._waiting += 1
+                answer = asyncio.wrap_future(self.service.scheduler.judge(self._flow, cue.samples))
+                answer.add_done_callback(lambda done: done.cancelled() or done.exception())  # looked at
+            self._pending.append(_Pending(cue, answer, now))
+        if cues:
+            self._arrived.set()
+
+    async def _send_events(self) -> None:
+        while True:
+            while not self._pending:
+                if self._complete:
+                    return
+                self._arrived.clear()
+                await self._arrived.wait()
+            first = self._pending[0]
+            log_probs = None if first.answer is None else (await first.answer)[0]
+            self._pending.popleft()
+            assert self._stream is not None
+            event = self._stream.event(first.cue, log_probs)
+            if first.answer is not None:
+                self._waiting -= 1
+                self._room.set()
+                self.service.metrics.time(
+                    "voxaffect_stream_lag_seconds",
+                    "Time from the audio of a result to the result.",
+                    time.monotonic() - first.made,
+                )
+            await self._say(rounded(event.to_dict()))
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(STATS_SECONDS)
+            now = time.monotonic()
+            if now - self._last_heard > self.service.settings.idle_timeout:
+                raise StreamEndError("idle", 1008)
+            if self._stream is not None:
+                lag = now - self._pending[0].made if self._pending else 0.0
+                await self._say(
+                    {
+                        "type": "stats",
+                        "audio_seconds": round(self._stream.received_seconds, 3),
+                        "lag_seconds": round(lag, 3),
+                        "dropped_frames": 0,
+                    }
+                )
+
+    async def _say(self, message: dict[str, Any]) -> None:
+        text = json.dumps(message, separators=(",", ":"), allow_nan=False)
+        timeout = self.service.settings.send_timeout
+        await asyncio.wait_for(self.send({"type": "websocket.send", "text": text}), timeout)
+
+    async def _say_error(self, error: VoxaffectError, *, fatal: bool) -> None:
+        await self._say({"type": "error", **error.to_dict(), "fatal": fatal})
+
+    def _limits(self) -> dict[str, Any]:
+        from voxaffect.serve.lifecycle import MAX_FRAME
+
+        settings = self.service.settings
+        return {
+            "frame_bytes": MAX_FRAME,
+            "seconds": settings.stream_duration,
+            "idle_seconds": settings.idle_timeout,
+            "encodings": [*ENCODINGS, *CONTAINERS],
+        }
+
+    def _count(self, reason: str) -> None:
+        self.service.metrics.count("voxaffect_streams_total", "Streams that ended.", reason=reason)
+        if self._stream is not None:
+            seconds = self._stream.received_seconds
+            self.service.metrics.count("voxaffect_audio_seconds_total", "Audio that was judged.", seconds)
+
+
+class _Disconnected(Exception):  # noqa: N818
+    """The client has gone."""
+
+
+async def _ended(task: asyncio.Task[Any]) -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError, Exception):
+        await task
+
+
+def _subprotocol(scope: Scope) -> str | None:
+    return SUBPROTOCOL if SUBPROTOCOL in scope.get("subprotocols", ()) else None

@@ -1,0 +1,163 @@
+"""Guards below HTTP: how long the head of a request may take, how large it may be, what a broken one is told."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any, cast
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from voxaffect.errors import VoxaffectError
+from voxaffect.serve.problems import problem, status_of
+
+MAX_HEAD = 32_768
+"""Bytes of request line and headers."""
+HEAD_SECONDS = 10.0
+LINGER_SECONDS = 5.0
+"""How long a client may go on sending after an answer that ends its connection."""
+DRAIN_SECONDS = 10.0
+"""How long the rest of a body may take once its request is answered."""
+
+
+class LingeringTransport:
+    """A transport that is not closed while a body still comes in, or the system would reset the connection.
+
+    Then the client would lose the answer that it has been given. What comes is read and thrown away, for a while.
+    """
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self.plain, self._loop = transport, loop
+        self.body_open = False
+        """Whether a part of a body is still to come."""
+        self._closing = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.plain, name)
+
+    def is_closing(self) -> bool:
+        """Whether nothing more is to be sent."""
+        return self._closing or self.plain.is_closing()
+
+    def close(self) -> None:
+        """Close, once the body is in or LINGER_SECONDS have passed."""
+        if not self.body_open or self.plain.is_closing():
+            self.plain.close()
+        elif not self._closing:
+            self._closing = True
+            self.plain.resume_reading()
+            self.plain.write_eof()
+            self._loop.call_later(LINGER_SECONDS, self.plain.abort)
+
+    def body_is_in(self) -> None:
+        """Nothing more comes of the body."""
+        self.body_open = False
+        if self._closing:
+            self.plain.close()
+
+
+class GuardedProtocol(HttpToolsProtocol):
+    """uvicorn's protocol with a clock and a bound on what comes before a request is known."""
+
+    head_seconds = HEAD_SECONDS
+    _clock: asyncio.TimerHandle | None = None
+    _head_bytes = 0
+    _in_head = True
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """A client has come: its head is awaited."""
+        super().connection_made(transport)
+        self._lingering = LingeringTransport(transport, self.loop)
+        self.transport = cast("asyncio.Transport", self._lingering)
+        self._start_clock(self.head_seconds)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """It has gone."""
+        self._stop_clock()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes of heads are counted."""
+        if self._in_head:
+            self._head_bytes += len(data)
+            if self._head_bytes > MAX_HEAD and not self._head_is_over(data):
+                self._refuse(
+                    VoxaffectError(
+                        "too_many_headers", f"the head of a request may have {MAX_HEAD} bytes at most"
+                    )
+                )
+                return
+        super().data_received(data)
+
+    def handle_websocket_upgrade(self) -> None:
+        """From here on it is no HTTP."""
+        self.transport = self._lingering.plain
+        super().handle_websocket_upgrade()
+
+    def on_message_begin(self) -> None:
+        """The first byte of a request."""
+        super().on_message_begin()
+        self._in_head = True
+        if self._clock is None:
+            self._start_clock(self.head_seconds)
+
+    def on_headers_complete(self) -> None:
+        """The head is known; what follows has its own clock."""
+        self._stop_clock()
+        self._in_head, self._head_bytes = False, 0
+        self._lingering.body_open = True
+        if sum(len(name) + len(value) for name, value in self.headers) + len(self.url) > MAX_HEAD:
+            raise ValueError("a head too large")
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """The next bytes are those of another request's head."""
+        self._stop_clock()
+        self._in_head = True
+        super().on_message_complete()
+        self._lingering.body_is_in()
+
+    def on_response_complete(self) -> None:
+        """An answer is out, maybe before all of the body is in: the rest is read, and not for ever."""
+        super().on_response_complete()
+        if self._lingering.body_open and not self.transport.is_closing():
+            self._start_clock(DRAIN_SECONDS)
+
+    def send_400_response(self, msg: str) -> None:
+        """What is no HTTP is told so, as any other error."""
+        self._refuse(VoxaffectError("bad_request", "that is not a valid HTTP request"))
+
+    def _head_is_over(self, data: bytes) -> bool:
+        """Whether the bytes over the limit may be those of a body that came along."""
+        end = data.find(b"\r\n\r\n")
+        return end >= 0 and self._head_bytes - len(data) + end <= MAX_HEAD
+
+    def _refuse(self, error: VoxaffectError) -> None:
+        if self.transport.is_closing():
+            return
+        busy = self.cycle is not None and not self.cycle.response_complete
+        if not busy:  # else another answer is under way on this connection
+            body = json.dumps(problem(error)).encode()
+            head = (
+                f"HTTP/1.1 {status_of(error)} {problem(error)['title']}\r\n"
+                "content-type: application/problem+json\r\n"
+                f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
+            )
+            self.transport.write(head.encode() + body)
+        self.transport.close()
+
+    def _start_clock(self, seconds: float) -> None:
+        self._stop_clock()
+        self._clock = self.loop.call_later(seconds, self._too_slow)
+
+    def _stop_clock(self) -> None:
+        if self._clock is not None:
+            self._clock.cancel()
+            self._clock = None
+
+    def _too_slow(self) -> None:
+        self._clock = None
+        if self._head_bytes:
+            self._refuse(VoxaffectError("body_timeout", "the head of the request did not come in time"))
+        else:
+            self.transport.close()

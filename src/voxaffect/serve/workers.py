@@ -1,0 +1,315 @@
+"""The processes that read audio: a few for short recordings, fewer for long ones, each with one at a time.
+
+A process that crashes, hangs or is killed takes one request with it, and another is there at once: one is always
+kept in reserve.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from voxaffect.errors import AudioError, ResourceError, UsageError, VoxaffectError
+from voxaffect.modelfile import ModelFile
+from voxaffect.serve import channel
+from voxaffect.serve.scheduler import Flow, Scheduler
+from voxaffect.serve.worker import describe_model
+
+START_SECONDS = 60.0
+CANCEL_SECONDS = 0.05
+"""How long a worker may take to notice that nobody waits for its answer, before it is replaced."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A recording and how it is to be judged. Past `hand_over_seconds` of audio it is given back as Long."""
+
+    id: str
+    body: bytes = field(repr=False)
+    options: dict[str, Any]
+    format: str
+    hand_over_seconds: float | None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The body of an answer, the seconds of audio that it is about, and its label."""
+
+    body: bytes = field(repr=False)
+    seconds: float
+    label: str | None
+
+
+@dataclass(frozen=True)
+class Long:
+    """What came in place of an answer: the recording is long."""
+
+    seconds: float
+
+
+class Worker:
+    """One process, and the pipes to it. `run` is for a thread, all else for any."""
+
+    def __init__(self, model: ModelFile, scheduler: Scheduler) -> None:
+        self._scheduler = scheduler
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "voxaffect.serve.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, **ENVIRONMENT, "PYTHONPATH": python_path()},
+            **own_group(),
+        )
+        assert self._process.stdin and self._process.stdout
+        self._sink: IO[bytes] = self._process.stdin
+        self._source: IO[bytes] = self._process.stdout
+        self._model = model
+        self._ready = False
+
+    @property
+    def pid(self) -> int:
+        """The process."""
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        """Whether it still runs."""
+        return self._process.poll() is None
+
+    def wait_ready(self) -> None:
+        """Return once it can read audio; raises ChannelError or OSError if it cannot."""
+        if not self._ready:
+            channel.send(self._sink, {"model": describe_model(self._model)})
+            channel.receive(self._source)
+            self._ready = True
+
+    def run(self, job: Job, flow: Flow) -> Answer | Long:
+        """The answer about `job`; its windows go through the scheduler as `flow`.
+
+        Raises VoxaffectError of the recording, ChannelError or OSError if the process is no more.
+        """
+        self.wait_ready()
+        header = {
+            "id": job.id,
+            "options": job.options,
+            "format": job.format,
+            "hand_over_seconds": job.hand_over_seconds,
+        }
+        channel.send(self._sink, header, job.body)
+        while True:
+            said, payload = channel.receive(self._source)
+            if said["type"] == "items":
+                self._recognise(flow, channel.unpack(said["items"], payload))
+            elif said["type"] == "result":
+                return Answer(payload, float(said["seconds"]), said["label"])
+            elif said["type"] == "long":
+                return Long(float(said["seconds"]))
+            else:
+                raise _told(said)
+
+    def kill(self) -> None:
+        """End the process at once."""
+        with suppress(OSError):
+            self._process.kill()
+
+    def close(self) -> None:
+        """End the process and forget it."""
+        self.kill()
+        for stream in (self._sink, self._source):
+            with suppress(OSError):
+                stream.close()
+        self._process.wait()
+
+    def _recognise(self, flow: Flow, items: list[Any]) -> None:
+        try:
+            log_probs = self._scheduler.submit(flow, items).result()
+        except VoxaffectError as error:
+            channel.send(self._sink, {"type": "error", **error.to_dict()})
+            return
+        shape, body = channel.pack_array(log_probs)
+        channel.send(self._sink, {"type": "log_probs", "shape": shape}, body)
+
+
+class WorkerPool:
+    """Workers for the event loop: `run` waits for a free one.
+
+    `short` and `long` are how many recordings of each kind are read at a time. `on_replace(reason)` is told of
+    each worker that had to be replaced.
+    """
+
+    def __init__(
+        self,
+        model: ModelFile,
+        scheduler: Scheduler,
+        *,
+        short: int,
+        long: int,
+        on_replace: Callable[[str], None] = lambda reason: None,
+    ) -> None:
+        self._model, self._scheduler, self._on_replace = model, scheduler, on_replace
+        self._slots = {False: asyncio.Semaphore(short), True: asyncio.Semaphore(long)}
+        self._n_short, self._most = short, short + long + 1
+        self._idle: deque[Worker] = deque()
+        self._all: set[Worker] = set()
+        self._lock = threading.Lock()
+        self._threads = ThreadPoolExecutor(2 * (short + long) + 2, thread_name_prefix="voxaffect-worker")
+        self._recovering: set[asyncio.Task[None]] = set()
+        self._closed = False
+
+    async def start(self) -> None:
+        """Start the workers for short recordings and the reserve; raises RuntimeError if one cannot be started."""
+        workers = [self._new() for _ in range(self._n_short + 1)]
+        loop = asyncio.get_running_loop()
+        try:
+            ready = [loop.run_in_executor(self._threads, worker.wait_ready) for worker in workers]
+            await asyncio.wait_for(asyncio.gather(*ready), START_SECONDS)
+        except (channel.ChannelError, OSError, TimeoutError) as error:
+            raise RuntimeError(
+                f"a worker process does not start ({error or type(error).__name__})"
+            ) from error
+        self._idle.extend(workers)
+
+    @property
+    def pids(self) -> list[int]:
+        """The processes of the pool."""
+        return [worker.pid for worker in list(self._all)]
+
+    @property
+    def n_idle(self) -> int:
+        """Workers with nothing to do."""
+        return len(self._idle)
+
+    @asynccontextmanager
+    async def slot(self, *, long: bool) -> AsyncIterator[None]:
+        """The turn of a recording; whoever has it may `run`."""
+        async with self._slots[long]:
+            yield
+
+    async def run(self, job: Job, *, live: bool = False, timeout: float) -> Answer | Long:
+        """The answer about `job`; call it within `slot`.
+
+        Raises VoxaffectError: that of the recording, `decoder_crashed`, `compute_timeout`. When cancelled, the
+        worker is free or replaced within CANCEL_SECONDS.
+        """
+        flow = Flow(live)
+        worker = self._take()
+        loop = asyncio.get_running_loop()
+        work = loop.run_in_executor(self._threads, worker.run, job, flow)
+        try:
+            answer = await asyncio.wait_for(asyncio.shield(work), timeout)
+        except TimeoutError:
+            self._scheduler.cancel(flow)
+            self._replace(worker, "timeout")
+            raise ResourceError(
+                "compute_timeout",
+                f"not done after {timeout:g} s",
+                hint="send a shorter recording, or a part with start and end",
+                where="upload",
+            ) from None
+        except (channel.ChannelError, OSError) as error:
+            self._replace(worker, "crashed")
+            raise AudioError(
+                "decoder_crashed",
+                "the process that read this recording broke down",
+                hint="convert it to wav or flac",
+                where="upload",
+            ) from error
+        except asyncio.CancelledError:
+            self._scheduler.cancel(flow)
+            task = loop.create_task(self._recover(worker, work))
+            self._recovering.add(task)
+            task.add_done_callback(self._recovering.discard)
+            raise
+        except VoxaffectError:
+            self._give_back(worker)
+            raise
+        self._give_back(worker)
+        return answer
+
+    async def _recover(self, worker: Worker, work: asyncio.Future[Any]) -> None:
+        """After a request was given up: back to the idle ones, or replaced."""
+        done, _ = await asyncio.wait([work], timeout=CANCEL_SECONDS)
+        if done and not isinstance(work.exception(), channel.ChannelError | OSError):
+            self._give_back(worker)
+        else:
+            self._replace(worker, "abandoned")
+            with suppress(BaseException):
+                await work
+
+    async def close(self) -> None:
+        """End all workers."""
+        self._closed = True
+        for worker in list(self._all):
+            worker.kill()
+        for worker in list(self._all):
+            worker.close()
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _new(self) -> Worker:
+        worker = Worker(self._model, self._scheduler)
+        self._all.add(worker)
+        return worker
+
+    def _take(self) -> Worker:
+        while self._idle:
+            worker = self._idle.popleft()
+            if worker.alive:
+                return worker
+            self._replace(worker, "died")
+        return self._new()
+
+    def _give_back(self, worker: Worker) -> None:
+        if self._closed or not worker.alive or len(self._all) > self._most:
+            self._forget(worker)
+        else:
+            self._idle.append(worker)
+
+    def _replace(self, worker: Worker, reason: str) -> None:
+        self._on_replace(reason)
+        self._forget(worker)
+        if not self._closed and len(self._all) < self._n_short + 1:
+            asyncio.get_running_loop().run_in_executor(self._threads, self._reserve)
+
+    def _forget(self, worker: Worker) -> None:
+        self._all.discard(worker)
+        worker.kill()
+        self._threads.submit(worker.close)
+
+    def _reserve(self) -> None:
+        worker = self._new()
+        try:
+            worker.wait_ready()
+        except (channel.ChannelError, OSError):
+            self._forget(worker)
+        else:
+            self._give_back(worker)
+
+
+ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+
+
+def own_group() -> dict[str, Any]:
+    """Arguments that keep Ctrl-C from a process: it is for the server, which ends its workers itself."""
+    return {"process_group": 0} if os.name == "posix" else {}
+
+
+def python_path() -> str:
+    """The places that this process finds packages in, so that a worker finds the same."""
+    here = str(Path(__file__).resolve().parents[2])
+    given = os.environ.get("PYTHONPATH", "")
+    return os.pathsep.join([here, given] if given else [here])
+
+
+def _told(header: dict[str, Any]) -> VoxaffectError:
+    kind = UsageError if header.get("usage") else VoxaffectError
+    return kind(str(header["code"]), str(header["message"]), hint=header["hint"], where=header["where"])
