@@ -275,7 +275,9 @@ def parity(ensemble: Ensemble, content: bytes, seconds: Sequence[Sequence[float]
 
     `seconds` are the batches' item lengths; by default one of 1.3 s and a padded one of up to 3 s.
     """
-    import onnxruntime as ort
+    from voxaffect.runtime import onnxruntime
+
+    ort = onnxruntime()
 
     options = ort.SessionOptions()
     options.intra_op_num_threads, options.log_severity_level = 1, 4
@@ -374,7 +376,10 @@ def _folded(content: bytes) -> bytes:
     runtime have put in operators of its own.
     """
     import onnx
-    import onnxruntime as ort
+
+    from voxaffect.runtime import onnxruntime
+
+    ort = onnxruntime()
 
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC

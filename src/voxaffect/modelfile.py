@@ -257,8 +257,9 @@ def open_session(model: ModelFile, *, device: str = "auto", threads: int = 1) ->
         raise ValueError(f"unknown device {device!r}; expected one of {list(DEVICES)}")
     if threads < 1:
         raise ValueError(f"threads is {threads}; expected at least 1")
-    import onnxruntime as ort
+    from voxaffect.runtime import onnxruntime
 
+    ort = onnxruntime()
     ort.set_default_logger_severity(3)
     has_cuda = "CUDAExecutionProvider" in ort.get_available_providers()
     if device == "cuda" and not has_cuda:

@@ -39,12 +39,8 @@ def application(service: Service, port: int) -> Guard:
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if error.status_code == 405:
-        allowed = (error.headers or {}).get("Allow", "")
-        response = problem_response(
-            VoxaffectError("method_not_allowed", f"not with that method; expected {allowed or 'GET'}")
-        )
-        if allowed:
-            response.headers["Allow"] = allowed
+        response = problem_response(VoxaffectError("method_not_allowed", "the page is asked by GET"))
+        response.headers["Allow"] = "GET"
         return response
     return problem_response(_nothing_here())
 

@@ -114,6 +114,7 @@ async def _serve(
             timeout_graceful_shutdown=5,
         )
     )
+    GuardedProtocol.head_seconds = settings.body_timeout
     log.take_over()
     stop = _Stop(asyncio.get_running_loop())
     serving = asyncio.create_task(server.serve(sockets=[listener]))

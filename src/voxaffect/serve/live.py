@@ -152,7 +152,7 @@ class Session:
                     return error.reason, error.code
                 if isinstance(error, VoxaffectError):
                     self._fatal = error
-                    return "error", CLOSE_CODES.get(error.code, 1008)
+                    return "error", 1008
                 if isinstance(error, _Disconnected | OSError | TimeoutError):
                     return "gone", 1000
                 if error is not None:
@@ -166,19 +166,21 @@ class Session:
 
     async def _close(self, sender: asyncio.Task[None], reason: str, code: int) -> None:
         """Say what is left, then that it is over."""
-        fatal = self._fatal
         if not sender.done():
-            with contextlib.suppress(VoxaffectError):
-                if self._decoder is not None and fatal is None:
+            try:
+                if self._decoder is not None and self._fatal is None:
                     await self._decoder.end()
                     await self._pump
                 if self._stream is not None:
                     self._queue(self._stream.finish())
-            self._complete = True
-            self._arrived.set()
-            with contextlib.suppress(VoxaffectError):
+                self._complete = True
+                self._arrived.set()
                 await sender
+            except VoxaffectError as error:
+                self._fatal = self._fatal or error
+        fatal = self._fatal
         if fatal is not None:
+            reason, code = "error", CLOSE_CODES.get(fatal.code, 1008)
             await self._say_error(fatal, fatal=True)
         seconds = self._stream.received_seconds if self._stream else 0.0
         utterances = self._stream.n_utterances if self._stream else 0

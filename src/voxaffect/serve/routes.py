@@ -40,6 +40,8 @@ MEDIA_TYPES = {
     ".xml": "application/xml",
     ".eaf": "application/xml",
 }
+METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"]
+"""All reach the routes, which refuse in their own words; else the page's folder would answer."""
 Handler = Callable[[Service, Request], Awaitable[Response]]
 
 
@@ -48,9 +50,15 @@ def routes(service: Service) -> list[BaseRoute]:
 
     def route(path: str, handler: Handler, method: str) -> Route:
         async def endpoint(request: Request) -> Response:
+            if request.method not in (method, "HEAD" if method == "GET" else method):
+                response = problem_response(
+                    VoxaffectError("method_not_allowed", f"{path} is asked by {method}")
+                )
+                response.headers["Allow"] = method
+                return response
             return await _answered(service, path, handler, request)
 
-        return Route(path, endpoint, methods=[method])
+        return Route(path, endpoint, methods=METHODS)
 
     return [
         route("/v1/predict", predict, "POST"),

@@ -207,14 +207,6 @@ class WorkerPool:
         work = loop.run_in_executor(self._threads, worker.run, job, flow)
         try:
             answer = await asyncio.wait_for(asyncio.shield(work), timeout)
-        except (channel.ChannelError, OSError) as error:
-            self._replace(worker, "crashed")
-            raise AudioError(
-                "decoder_crashed",
-                "the process that read this recording broke down",
-                hint="convert it to wav or flac",
-                where="upload",
-            ) from error
         except TimeoutError:
             self._scheduler.cancel(flow)
             self._replace(worker, "timeout")
@@ -224,6 +216,14 @@ class WorkerPool:
                 hint="send a shorter recording, or a part with start and end",
                 where="upload",
             ) from None
+        except (channel.ChannelError, OSError) as error:
+            self._replace(worker, "crashed")
+            raise AudioError(
+                "decoder_crashed",
+                "the process that read this recording broke down",
+                hint="convert it to wav or flac",
+                where="upload",
+            ) from error
         except asyncio.CancelledError:
             self._scheduler.cancel(flow)
             task = loop.create_task(self._recover(worker, work))

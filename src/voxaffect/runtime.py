@@ -1,0 +1,22 @@
+"""ONNX Runtime, loaded so that it keeps to itself.
+
+Since 1.32, the Linux wheels come with a telemetry client, on by default: importing the package writes an identifier of
+the device and a queue of events under the user's cache folder, to be sent to mobile.events.data.microsoft.com.
+`disable_telemetry_events()` comes after that; the environment variable is read in time.
+"""
+
+from __future__ import annotations
+
+import os
+from types import ModuleType
+from typing import cast
+
+OFF = "ORT_DISABLE_TELEMETRY"
+
+
+def onnxruntime() -> ModuleType:
+    """The package `onnxruntime`, imported with its telemetry off. Import it nowhere else."""
+    os.environ[OFF] = "1"
+    import onnxruntime
+
+    return cast("ModuleType", onnxruntime)
