@@ -30,3 +30,13 @@ def shared_corpora() -> Path:
 def shared_weights() -> Path:
     """The folder of real encoder weights; skips where it is absent."""
     return _shared("weights")
+
+
+@pytest.fixture
+def sound_is_speech(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets levels stand for speech: the fake model's square waves are no speech to a speech detector."""
+    from voxaffect import listening, stream
+    from voxaffect.speech_detector import detectors
+
+    for module in (listening, stream):
+        monkeypatch.setattr(module, "detectors", lambda vad: detectors("level" if vad is True else vad))

@@ -174,6 +174,7 @@ def clips(corpus: Path, label: str = "*") -> list[Any]:
     return sorted((corpus / "clips").glob(f"{label}/fred/*.wav"))
 
 
+@pytest.mark.usefixtures("sound_is_speech")
 def test_a_released_probe_adapts_to_enrolled_clips_and_says_so(corpus: Path, model: Path) -> None:
     predictor = load(model)
     clip = clips(corpus)[0]

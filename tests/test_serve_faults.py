@@ -64,11 +64,24 @@ def test_an_honest_length_over_the_limit_is_413_at_once(server: Server) -> None:
     assert time.monotonic() - started < 0.5
 
 
+def test_who_sends_on_regardless_still_gets_the_answer(server: Server) -> None:
+    """And not a reset connection, which would throw the answer away."""
+    with socket.create_connection(("127.0.0.1", server.port), 20) as connection:
+        connection.sendall(head(server, f"Content-Length: {8 * LIMIT}"))
+        for _ in range(128):
+            connection.sendall(bytes(65_536))
+            time.sleep(0.005)
+        response = read_all(connection)
+    assert status(response) == 413
+    assert not response.endswith(b"<reset>")
+
+
 def test_a_body_in_chunks_is_cut_off_at_the_limit(server: Server) -> None:
     before = server.resident_mb()
     chunk = b"10000\r\n" + bytes(65536) + b"\r\n"
     response = server.raw(head(server, "Transfer-Encoding: chunked") + 400 * chunk + b"0\r\n\r\n")
     assert status(response) == 413
+    assert not response.endswith(b"<reset>")
     assert server.resident_mb() - before < 30
 
 

@@ -23,6 +23,7 @@ __all__ = [
     "Notice",
     "Source",
     "mono",
+    "narrowband",
     "open_audio",
     "read_audio",
 ]
@@ -127,6 +128,11 @@ def mono(samples: NDArray[np.float32]) -> NDArray[np.float32]:
     return cast("NDArray[np.float32]", samples.mean(axis=1, dtype=np.float32))
 
 
+def narrowband(sample_rate: int) -> Notice:
+    """The warning about telephone sound."""
+    return Notice("narrowband", f"{sample_rate / 1000:g} kHz audio; the model was trained on 16 kHz")
+
+
 class AudioReader:
     """An opened input, from `open_audio`; a context manager.
 
@@ -152,11 +158,7 @@ class AudioReader:
         if source and suffix_mismatch(CONTAINERS[track.container], source.suffix):
             self.notices.append(Notice("extension_mismatch", f"{source.name} is {track.container} inside"))
         if track.sample_rate <= NARROWBAND_RATE:
-            self.notices.append(
-                Notice(
-                    "narrowband", f"{track.sample_rate / 1000:g} kHz audio; the model was trained on 16 kHz"
-                )
-            )
+            self.notices.append(narrowband(track.sample_rate))
         if track.is_sure and track.announced is not None:
             stretch = (track.announced if end is None else min(end, track.announced)) - start
             if max_seconds is not None and stretch > max_seconds:
@@ -192,6 +194,15 @@ class AudioReader:
         path = self._input.path if self._input else None
         duration = self._frames / track.sample_rate
         return Source(path, track.container, track.codec, track.sample_rate, track.channels, duration)
+
+    @property
+    def announced(self) -> float | None:
+        """Seconds between `start` and `end` by what the header says, which may be nothing, or a lie."""
+        whole = self._track.announced
+        if whole is None:
+            return None if self._wanted is None else self._wanted / self._track.sample_rate
+        left = max(0.0, whole - self._first / self._track.sample_rate)
+        return left if self._wanted is None else min(left, self._wanted / self._track.sample_rate)
 
     def blocks(self) -> Iterator[NDArray[np.float32]]:
         """The samples at 16 kHz as blocks (n, C) of 2 s, the last one shorter. To be read once.

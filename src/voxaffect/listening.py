@@ -1,106 +1,110 @@
-"""One recording from blocks of audio to segments and summaries: windows, activity, model, vote."""
+"""One recording from blocks of audio to segments and summaries: the engine of live streams, fed from a decoder."""
 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
 from voxaffect.audio import SAMPLE_RATE
-from voxaffect.recogniser import BATCH, Item, Recogniser
-from voxaffect.result import ChannelSummary, Segment
-from voxaffect.timeline import Windows
-from voxaffect.vad import is_active, loudest_dbfs, quality_flags
-from voxaffect.voting import Answer, vote
+from voxaffect.events import Event, StreamResult, UtteranceEnd
+from voxaffect.judge import Judge
+from voxaffect.recogniser import BATCH, Recogniser
+from voxaffect.result import ChannelSummary, Segment, Settings
+from voxaffect.segmenter import Cue, Segmenter
+from voxaffect.segments import Segments
+from voxaffect.speech_detector import detectors
+from voxaffect.utterances import End
+from voxaffect.vad import loudest_dbfs, quality_flags
+from voxaffect.voting import Answer
 
 Floats = npt.NDArray[np.float32]
 
 
-@dataclass(frozen=True)
-class _Window:
-    """A window on its way through the model: where it is, and how many items it became."""
-
-    channel: int
-    start: float
-    end: float
-    flags: tuple[str, ...]
-    n_items: int
-
-
+@dataclass
 class _Channel:
     """What has been heard on one channel so far."""
 
-    def __init__(self, number: int, n_members: int, n_labels: int) -> None:
-        self.number = number
-        self.log_probs = np.zeros((n_members, n_labels))  # sum over its windows
-        self.n_windows = 0
-        self.speech_seconds = 0.0  # of the union of its windows
-        self.covered = 0.0
-        self.labels: Counter[str] = Counter()
+    number: int
+    log_probs: npt.NDArray[np.float64]  # (M, K): sum over its windows, times their seconds
+    seconds: float = 0.0
+    speech_seconds: float = 0.0
+    labels: dict[str, float] = field(default_factory=dict)  # seconds of windows by label
 
 
 class Listener:
-    """Takes the blocks of one recording and keeps what is heard in it; memory does not grow with silence.
+    """Takes the blocks of one recording and keeps what is heard in it; memory grows by 100 bytes a segment.
 
-    `window` and `hop` are in seconds, `offset` is where in the file the first sample stands, `flags` go to
-    every segment. A segment whose score is below `uncertain_below`, or on which no more than half of the members
-    agree, is uncertain.
+    `channels` are the numbers of those in the blocks; None is a mix. `offset` is where in the file the first sample
+    stands (s), `flags` go to every segment, `roles` are by channel. A segment whose score is below `uncertain_below`,
+    or on which no more than half of the members agree, is uncertain.
     """
 
     def __init__(
         self,
         recogniser: Recogniser,
+        settings: Settings,
         *,
-        window: float,
-        hop: float,
-        vad: bool = True,
         offset: float = 0.0,
         uncertain_below: float = 0.0,
         flags: tuple[str, ...] = (),
-        first_channel: int = 0,
+        roles: Mapping[int, str] | None = None,
+        channels: Sequence[int] | None = None,
     ) -> None:
-        self.segments: list[Segment] = []
-        """The segments with activity, by time and then channel."""
-        self.n_windows = 0
-        """Windows of all channels, active or not."""
-        self.loudest = -200.0
-        """The highest level of any window without activity, dBFS."""
-        self.flagged: Counter[str] = Counter()
-        """How many windows, active or not, have which fault of the signal."""
         self._recogniser = recogniser
-        self._windows = Windows(round(window * SAMPLE_RATE), round(hop * SAMPLE_RATE))
-        self._vad = vad
-        self._offset = offset
-        self._uncertain_below = uncertain_below
-        self._flags = flags
-        self._first_channel = first_channel
-        self._channels: list[_Channel] = []
-        self._waiting: list[_Window] = []
-        self._items: list[Item] = []
+        self._roles = dict(roles or {})
+        self._numbers = (0,) if channels is None else tuple(channels)
+        self._judge = Judge(
+            recogniser.model,
+            offset=offset,
+            uncertain_below=uncertain_below,
+            flags=flags,
+            smoothing=settings.smoothing,
+            named=True,
+        )
+        model = recogniser.model
+        self._channels = [
+            _Channel(number, np.zeros((model.members, len(model.labels)))) for number in self._numbers
+        ]
+        self._segmenter = Segmenter(
+            self._numbers,
+            detectors(settings.vad),
+            window=round(settings.window * SAMPLE_RATE),
+            hop=round(settings.hop * SAMPLE_RATE),
+        )
+        self._cues: list[Cue] = []
+        self._n_waiting = 0
+        self._n_samples = 0
+        self.segments = Segments(recogniser.model.labels, self._roles)
+        """What was said of the windows of all utterances."""
+        self.loudest = -200.0
+        """The highest level of any frame of 20 ms, dBFS."""
+        self.flagged: Counter[str] = Counter()
+        """How many seconds, of all channels, have which fault of the signal."""
+        self.n_seconds = 0
+        """Seconds of all channels together, begun ones counted whole."""
 
     @property
     def seconds(self) -> float:
         """How much audio has come in."""
-        return self._windows.n_samples / SAMPLE_RATE
+        return self._n_samples / SAMPLE_RATE
 
-    def feed(self, block: Floats) -> None:
-        """Take `block` (n, C) at 16 kHz; every block has the same channels."""
-        if not self._channels:
-            model = self._recogniser.model
-            self._channels = [
-                _Channel(self._first_channel + c, model.members, len(model.labels))
-                for c in range(block.shape[1])
-            ]
-        for start, samples in self._windows.feed(block):
-            self._hear(start, samples)
+    def feed(self, block: Floats) -> Iterator[Event]:
+        """Take `block` (n, C) at 16 kHz, of the same channels as any other; what is known by now.
 
-    def finish(self) -> None:
+        Blocks should be of whole seconds, or `flagged` counts too many.
+        """
+        self._n_samples += len(block)
+        self._inspect(block)
+        yield from self._take(self._segmenter.feed(block))
+
+    def finish(self) -> Iterator[Event]:
         """Hear the end; `segments` and `summary` are complete after it."""
-        for start, samples in self._windows.finish():
-            self._hear(start, samples)
-        self._recognise()
+        yield from self._take(self._segmenter.flush())
+        yield from self._recognise()
 
     def overall(self) -> Answer | None:
         """The answer over all windows of all channels: the vote on each member's mean log-probabilities."""
@@ -108,81 +112,68 @@ class Listener:
 
     def summary(self) -> tuple[ChannelSummary, ...]:
         """The answer for each channel."""
-        summaries = []
-        for channel in self._channels:
-            answer = self._answer([channel])
-            summaries.append(
-                ChannelSummary(
-                    channel=channel.number,
-                    label=answer.label if answer else None,
-                    score=answer.score if answer else None,
-                    speech_seconds=channel.speech_seconds,
-                    share={
-                        label: channel.labels[label] / channel.n_windows
-                        for label in self._recogniser.model.labels
-                    }
-                    if answer
-                    else {},
-                )
+        return tuple(self._summary(channel, self._answer([channel])) for channel in self._channels)
+
+    def _summary(self, channel: _Channel, answer: Answer | None) -> ChannelSummary:
+        labels = self._recogniser.model.labels if answer else ()
+        return ChannelSummary(
+            channel=channel.number,
+            label=answer.label if answer else None,
+            score=answer.score if answer else None,
+            speech_seconds=round(channel.speech_seconds, 3),
+            share={label: channel.labels.get(label, 0.0) / channel.seconds for label in labels},
+            role=self._roles.get(channel.number),
+        )
+
+    def _inspect(self, block: Floats) -> None:
+        for waveform in block.T:
+            self.loudest = max(self.loudest, loudest_dbfs(waveform))
+            for start in range(0, len(waveform), SAMPLE_RATE):
+                self.n_seconds += 1
+                self.flagged.update(quality_flags(waveform[start : start + SAMPLE_RATE]))
+
+    def _take(self, cues: list[Cue]) -> Iterator[Event]:
+        self._cues += cues
+        self._n_waiting += sum(cue.samples is not None for cue in cues)
+        if self._n_waiting >= BATCH:
+            yield from self._recognise()
+
+    def _recognise(self) -> Iterator[Event]:
+        waveforms = [cue.samples for cue in self._cues if cue.samples is not None]
+        answers = iter(self._recogniser.means(waveforms))
+        cues, self._cues, self._n_waiting = self._cues, [], 0
+        for cue in cues:
+            event = self._judge.event(cue, None if cue.samples is None else next(answers))
+            channel = self._channels[self._numbers.index(cue.channel)]
+            if isinstance(event, StreamResult) and event.label is not None:
+                self._keep(channel, event)
+            elif isinstance(event, UtteranceEnd) and isinstance(cue.step, End):
+                channel.speech_seconds += cue.step.speech / SAMPLE_RATE
+            yield event
+
+    def _keep(self, channel: _Channel, result: StreamResult) -> None:
+        assert result.label is not None and result.score is not None and result.agreement is not None
+        seconds = result.end - result.start
+        channel.log_probs += seconds * result.mean_log_probs
+        channel.seconds += seconds
+        channel.labels[result.label] = channel.labels.get(result.label, 0.0) + seconds
+        self.segments.append(
+            Segment(
+                channel=channel.number,
+                start=result.start,
+                end=result.end,
+                label=result.label,
+                score=result.score,
+                probs=result.probs,
+                votes=result.votes,
+                agreement=result.agreement,
+                uncertain=result.uncertain,
+                flags=result.flags,
             )
-        return tuple(summaries)
-
-    def _hear(self, first: int, samples: Floats) -> None:
-        start = self._offset + first / SAMPLE_RATE
-        end = self._offset + (first + len(samples)) / SAMPLE_RATE
-        for c, channel in enumerate(self._channels):
-            waveform = samples[:, c].copy()  # the features may keep it, and the buffer moves on
-            self.n_windows += 1
-            faults = quality_flags(waveform)
-            self.flagged.update(faults)
-            if self._vad and not is_active(waveform):
-                self.loudest = max(self.loudest, loudest_dbfs(waveform))
-                continue
-            channel.speech_seconds += end - max(start, channel.covered)
-            channel.covered = end
-            items = self._recogniser.items(waveform)
-            self._items.extend(items)
-            self._waiting.append(_Window(channel.number, start, end, (*self._flags, *faults), len(items)))
-        if len(self._items) >= BATCH:
-            self._recognise()
-
-    def _recognise(self) -> None:
-        if not self._items:
-            return
-        log_probs = self._recogniser.log_probs(self._items)  # (n, M, K)
-        at = 0
-        for window in self._waiting:
-            mean = log_probs[at : at + window.n_items].mean(axis=0)  # (M, K)
-            at += window.n_items
-            channel = self._channels[window.channel - self._first_channel]
-            channel.log_probs += mean
-            channel.n_windows += 1
-            self.segments.append(self._segment(window, mean))
-            channel.labels[self.segments[-1].label] += 1
-        self._waiting.clear()
-        self._items.clear()
-
-    def _segment(self, window: _Window, log_probs: npt.NDArray[np.float64]) -> Segment:
-        answer = self._vote(log_probs)
-        return Segment(
-            channel=window.channel,
-            start=window.start,
-            end=window.end,
-            label=answer.label,
-            score=answer.score,
-            probs=answer.probs,
-            votes=answer.votes,
-            agreement=answer.agreement,
-            uncertain=answer.contested or answer.score < self._uncertain_below,
-            flags=(*window.flags, "tie") if answer.tied else window.flags,
         )
 
     def _answer(self, channels: list[_Channel]) -> Answer | None:
-        n_windows = sum(channel.n_windows for channel in channels)
-        if n_windows == 0:
+        seconds = sum(channel.seconds for channel in channels)
+        if not seconds:
             return None
-        return self._vote(np.sum([channel.log_probs for channel in channels], axis=0) / n_windows)
-
-    def _vote(self, log_probs: npt.NDArray[np.float64]) -> Answer:
-        model = self._recogniser.model
-        return vote(log_probs, model.labels, temperature=model.temperature, rule=model.vote)
+        return self._judge.answer(np.sum([channel.log_probs for channel in channels], axis=0) / seconds)

@@ -22,7 +22,10 @@ _CHILDREN: Mapping[str, Mapping[int, str]] = {
     "tensor": {},
 }
 _METADATA_PROPS = 14  # of the model
-_EXTERNAL_DATA, _DATA_LOCATION = 13, 14  # of a tensor
+_GRAPH, _INITIALIZER = 7, 5  # of the model, of the graph
+_DIMS, _DATA_TYPE, _NAME, _RAW_DATA = 1, 2, 8, 9  # of a tensor
+_EXTERNAL_DATA, _DATA_LOCATION = 13, 14
+_FLOAT = 1
 
 
 def metadata(data: bytes) -> dict[str, str]:
@@ -41,6 +44,30 @@ def has_external_data(data: bytes) -> bool:
     A runtime that is given such a model would open whatever path the model names.
     """
     return _external(data, 0, len(data), "model", 0)
+
+
+def float_tensors(data: bytes) -> dict[str, tuple[tuple[int, ...], bytes]]:
+    """Shape and raw little-endian values of each float32 weight of an ONNX file; raises ValueError if broken."""
+    found = {}
+    for number, start, end in _fields(data, 0, len(data)):
+        if number != _GRAPH:
+            continue
+        for field, a, b in _fields(data, start, end):
+            if field == _INITIALIZER:
+                tensor = [(n, data[x:y]) for n, x, y in _fields(data, a, b)]
+                of = dict(tensor)
+                if _RAW_DATA in of and next(_varints(of.get(_DATA_TYPE, b"\0"))) == _FLOAT:
+                    shape = tuple(d for n, value in tensor if n == _DIMS for d in _varints(value))
+                    found[of.get(_NAME, b"").decode("utf-8")] = shape, of[_RAW_DATA]
+    return found
+
+
+def _varints(value: bytes) -> Iterator[int]:
+    """One after the other, as repeated numbers may be packed."""
+    at = 0
+    while at < len(value):
+        number, at = _varint(value, at, len(value))
+        yield number
 
 
 def _external(data: bytes, start: int, end: int, kind: str, depth: int) -> bool:

@@ -2,35 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
-import math
 import os
 import threading
 from collections import deque
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from voxaffect.audio import AudioInput, Notice, Source, mono, open_audio
-from voxaffect.enrolling import Enrolled, adapted
-from voxaffect.errors import AudioError, ResourceError, UsageError, VoxaffectError
-from voxaffect.listening import Listener
+from voxaffect.audio import AudioInput
+from voxaffect.errors import UsageError
 from voxaffect.modelfile import ModelFile, find_model, read_model
+from voxaffect.prediction import Hearing, Options, Progress, adapt, check_options, failed, predict_one
 from voxaffect.recogniser import Recogniser, open_recogniser
-from voxaffect.result import Failure, ModelInfo, Result, Settings
-from voxaffect.vad import silence_message
+from voxaffect.result import ModelInfo, Result
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
     from voxaffect.stream import Stream
-
-WINDOW, HOP = 3.0, 1.0
-"""Seconds, for a model that was trained on whole utterances and so has no window of its own."""
-MIN_SECONDS, MAX_WINDOW = 0.2, 60.0
-"""A shorter recording is `too_short` to be judged; a longer window would not be a moment."""
 
 
 def load(model: str | os.PathLike[str] | None = None, *, device: str = "auto", threads: int = 1) -> Predictor:
@@ -65,18 +55,24 @@ class Predictor:
         channels: str | int = "mix",
         window: float | None = None,
         hop: float | None = None,
-        vad: bool = True,
+        vad: bool | str = True,
+        smoothing: bool = True,
         start: float = 0.0,
         end: float | None = None,
         uncertain_below: float | None = None,
         max_seconds: float | None = None,
         strict: bool = False,
         enrol: Sequence[AudioInput] = (),
+        roles: Mapping[int, str] | None = None,
+        only: str | None = None,
+        lawful_basis: bool = False,
     ) -> Result:
         """The answer about one recording: a path, its bytes, a binary file object, or (samples, sample_rate).
 
         `channels`: "mix" judges the mean of all channels, "split" each, a number that one.
-        `window`, `hop`: seconds; by default those of the model. `vad=False` judges silence too.
+        `window`, `hop`: seconds; by default those of the model. `vad`: True judges speech, cut into utterances at its
+        pauses; "level" takes for speech what is no silence; False judges everything as one utterance.
+        `smoothing`: whether a segment's answer remembers those before it in its utterance (see `voxaffect.judge`).
         `start`, `end`: seconds, the part to judge. `max_seconds` refuses longer audio.
         `uncertain_below`: answers of a lower score are uncertain, and a recording whose whole answer is has
         no label and the reason `low_confidence`. Without it the model's own threshold marks answers
@@ -84,14 +80,30 @@ class Predictor:
         `strict` makes an error of audio that is cut short.
         `enrol`: other recordings of the same voice, or of the same recording condition, unlabelled; the answer is
         adapted to them, and says so. Only of models that can adapt.
+        `roles`: who speaks on which channel, as {0: "customer", 1: "agent"}; each channel is then judged by itself, or
+        `only` those with one role. Roles of people at work or in education are refused unless `lawful_basis` (see
+        `voxaffect.roles`).
 
-        Raises VoxaffectError: AudioError if the audio cannot be read, UsageError for options out of range.
+        Raises VoxaffectError: AudioError if the audio cannot be read, UsageError for options out of range or a role
+        that the law protects, ArtefactError `vad_missing`.
         """
-        options = _options(
-            self._recogniser, channels, window, hop, vad, start, end, uncertain_below, max_seconds, strict
+        ready, options = self._ready(
+            enrol,
+            channels=channels,
+            window=window,
+            hop=hop,
+            vad=vad,
+            smoothing=smoothing,
+            start=start,
+            end=end,
+            uncertain_below=uncertain_below,
+            max_seconds=max_seconds,
+            strict=strict,
+            roles=roles,
+            only=only,
+            lawful_basis=lawful_basis,
         )
-        recogniser, options = _adapted(self._recogniser, options, enrol)
-        return _predict(recogniser, audio, options, threading.Event())
+        return predict_one(ready, audio, options, threading.Event())
 
     def predict_many(
         self,
@@ -99,21 +111,27 @@ class Predictor:
         *,
         on_error: str = "raise",
         jobs: int = 1,
+        progress: Progress | None = None,
         channels: str | int = "mix",
         window: float | None = None,
         hop: float | None = None,
-        vad: bool = True,
+        vad: bool | str = True,
+        smoothing: bool = True,
         start: float = 0.0,
         end: float | None = None,
         uncertain_below: float | None = None,
         max_seconds: float | None = None,
         strict: bool = False,
         enrol: Sequence[AudioInput] = (),
+        roles: Mapping[int, str] | None = None,
+        only: str | None = None,
+        lawful_basis: bool = False,
     ) -> Generator[Result]:
         """The answers about `inputs`, one each and in their order, as they come; the rest as in `predict`.
 
         `on_error="record"` turns what fails into a result with `error`, so that no input is lost.
-        `jobs` is how many recordings are worked on at the same time.
+        `jobs` is how many recordings are worked on at the same time; `progress` is called with the seconds of the
+        recording that are done and how many it announces, if it does.
         """
         if isinstance(inputs, str | bytes | bytearray | memoryview | os.PathLike):
             raise TypeError("inputs is a single one; expected several, as in [path], or use predict")
@@ -121,11 +139,34 @@ class Predictor:
             raise ValueError(f"unknown on_error {on_error!r}; expected 'raise' or 'record'")
         if jobs < 1:
             raise UsageError("bad_value", f"jobs is {jobs}; expected at least 1")
-        options = _options(
-            self._recogniser, channels, window, hop, vad, start, end, uncertain_below, max_seconds, strict
+        ready, options = self._ready(
+            enrol,
+            channels=channels,
+            window=window,
+            hop=hop,
+            vad=vad,
+            smoothing=smoothing,
+            start=start,
+            end=end,
+            uncertain_below=uncertain_below,
+            max_seconds=max_seconds,
+            strict=strict,
+            roles=roles,
+            only=only,
+            lawful_basis=lawful_basis,
         )
-        recogniser, options = _adapted(self._recogniser, options, enrol)
-        return _predict_many(recogniser, inputs, options, on_error == "record", jobs)
+        return _predict_many(ready, inputs, options, on_error == "record", jobs, progress)
+
+    def hear(self, audio: AudioInput, *, enrol: Sequence[AudioInput] = (), **options: Any) -> Hearing:
+        """A recording of any length, said as it is heard: `events()` in constant memory, and then `result`.
+
+        The options are those of `predict`, and so is what is raised, about the audio by `events()`.
+        """
+        ready, checked = self._ready(enrol, **options)
+        return Hearing(ready, audio, checked, threading.Event())
+
+    def _ready(self, enrol: Sequence[AudioInput], **options: Any) -> tuple[Recogniser, Options]:
+        return adapt(self._recogniser, check_options(self._recogniser, **options), enrol)
 
     def stream(
         self,
@@ -152,8 +193,14 @@ class Predictor:
         from voxaffect.pcm import PcmReader
         from voxaffect.stream import open_stream
 
-        options = _options(
-            self._recogniser, judge, window, hop, vad, 0.0, None, uncertain_below, None, False, smoothing
+        options = check_options(
+            self._recogniser,
+            channels=judge,
+            window=window,
+            hop=hop,
+            vad=vad,
+            smoothing=smoothing,
+            uncertain_below=uncertain_below,
         )
         return open_stream(
             self._recogniser,
@@ -173,194 +220,26 @@ class Predictor:
 
     def failure(self, audio: AudioInput, error: Exception) -> Result:
         """The result of an input that failed with `error`; what is no VoxaffectError has the code `bug`."""
-        return _failed(self._recogniser, audio, None, error)
-
-
-@dataclass(frozen=True)
-class _Options:
-    settings: Settings
-    start: float
-    end: float | None
-    uncertain_below: float | None
-    max_seconds: float | None
-    strict: bool
-    enrolled: Enrolled | None = None
-
-    def threshold(self, recogniser: Recogniser) -> float:
-        """Under which score an answer is uncertain: the model's own, unless one is asked for."""
-        return recogniser.model.uncertain_below if self.uncertain_below is None else self.uncertain_below
-
-
-def _adapted(
-    recogniser: Recogniser, options: _Options, clips: Sequence[AudioInput]
-) -> tuple[Recogniser, _Options]:
-    """Both as they were where there are no clips."""
-    if isinstance(clips, str | bytes | bytearray | memoryview | os.PathLike):
-        raise TypeError("enrol is a single clip; expected several, as in [path]")
-    if not clips:
-        return recogniser, options
-    settings = options.settings
-    recogniser, enrolled = adapted(recogniser, clips, window=settings.window, vad=bool(settings.vad))
-    settings = replace(settings, enrolled_seconds=enrolled.seconds)
-    return recogniser, replace(options, settings=settings, enrolled=enrolled)
-
-
-def _options(
-    recogniser: Recogniser,
-    channels: str | int,
-    window: float | None,
-    hop: float | None,
-    vad: bool | str,
-    start: float,
-    end: float | None,
-    uncertain_below: float | None,
-    max_seconds: float | None,
-    strict: bool,
-    smoothing: bool = True,
-) -> _Options:
-    features = recogniser.features
-    if window is None:
-        window = features.window or WINDOW
-    if hop is None:
-        hop = min(window, features.hop if features.window else HOP)
-    if not MIN_SECONDS <= window <= MAX_WINDOW:
-        raise _bad("window", window, f"{MIN_SECONDS} to {MAX_WINDOW:g} seconds")
-    if not 0.01 <= hop <= window:
-        raise _bad("hop", hop, f"0.01 seconds to the window's {window:g}")
-    if not (math.isfinite(start) and start >= 0):
-        raise _bad("start", start, "0 seconds or more")
-    if end is not None and not end > start:
-        raise _bad("end", end, f"more than the start, {start:g} seconds")
-    if uncertain_below is not None and not 0 <= uncertain_below <= 1:
-        raise _bad("uncertain-below", uncertain_below, "a probability, 0 to 1")
-    if max_seconds is not None and not max_seconds > 0:
-        raise _bad("max-duration", max_seconds, "more than 0 seconds")
-    number = isinstance(channels, int) and not isinstance(channels, bool) and channels >= 0
-    if not number and channels not in ("mix", "split"):
-        raise _bad("channels", channels, "'mix', 'split' or the number of a channel, from 0")
-    settings = Settings(float(window), float(hop), vad, channels, smoothing)
-    return _Options(settings, float(start), end, uncertain_below, max_seconds, strict)
-
-
-def _bad(name: str, value: object, allowed: str) -> UsageError:
-    return UsageError("bad_value", f"{name} is {value!r}; expected {allowed}")
-
-
-def _predict(recogniser: Recogniser, audio: AudioInput, options: _Options, stop: threading.Event) -> Result:
-    name, path = _identity(audio)
-    with open_audio(
-        audio, start=options.start, end=options.end, max_seconds=options.max_seconds, strict=options.strict
-    ) as reader:
-        listener = _listener(recogniser, options, reader.notices)
-        for block in reader.blocks():
-            if stop.is_set():
-                raise ResourceError("interrupted", "stopped before the end", where=path)
-            listener.feed(_pick(block, options.settings.channels, path))
-        source, notices = reader.source, list(reader.notices)
-    if listener.seconds >= MIN_SECONDS:  # a model need not stand less
-        listener.finish()
-    return _result(recogniser, listener, options, name, path, source, notices)
-
-
-def _listener(recogniser: Recogniser, options: _Options, notices: list[Notice]) -> Listener:
-    settings = options.settings
-    threshold = options.uncertain_below
-    return Listener(
-        recogniser,
-        window=settings.window,
-        hop=settings.hop,
-        vad=bool(settings.vad),
-        offset=options.start,
-        uncertain_below=recogniser.model.uncertain_below if threshold is None else threshold,
-        flags=("narrowband",) if any(notice.code == "narrowband" for notice in notices) else (),
-        first_channel=settings.channels if isinstance(settings.channels, int) else 0,
-    )
-
-
-def _pick(block: npt.NDArray[np.float32], channels: str | int, path: str | None) -> npt.NDArray[np.float32]:
-    """The channels (n, C') of `block` (n, C) that are asked for."""
-    if channels == "mix":
-        return mono(block)[:, None]
-    if isinstance(channels, int):
-        if channels >= block.shape[1]:
-            raise AudioError(
-                "no_such_channel",
-                f"channel {channels} is asked for; there are {block.shape[1]}, counted from 0",
-                where=path,
-            )
-        return block[:, channels : channels + 1]
-    return block
-
-
-def _result(
-    recogniser: Recogniser,
-    listener: Listener,
-    options: _Options,
-    name: str,
-    path: str | None,
-    source: Source,
-    notices: list[Notice],
-) -> Result:
-    reason = None
-    answer = listener.overall()
-    if options.enrolled is not None:
-        notices.append(Notice("adapted", options.enrolled.message))
-    if listener.seconds < MIN_SECONDS:
-        reason, answer = "too_short", None
-        notices.append(
-            Notice("too_short", f"{listener.seconds:.2f} s of audio; at least {MIN_SECONDS} s are needed")
-        )
-    elif answer is None:
-        reason = "no_speech"
-        notices.append(Notice("no_speech", silence_message(listener.loudest)))
-    for flag, what in (("clipped", "clipped: recorded too loud"), ("dc", "off centre (DC offset)")):
-        if reason != "too_short" and listener.flagged[flag]:
-            notices.append(
-                Notice(flag, f"{listener.flagged[flag]} of {listener.n_windows} windows are {what}")
-            )
-    if answer is not None and answer.tied:
-        notices.append(
-            Notice("tie", f"the vote is tied: {', '.join(f'{k} {n}' for k, n in answer.votes.items())}")
-        )
-    limit = options.uncertain_below
-    if answer is not None and limit is not None and answer.score < limit:
-        reason = "low_confidence"
-        notices.append(Notice("low_confidence", f"{answer.label} at {answer.score:.2f} is below {limit:g}"))
-    labelled = answer is not None and reason is None
-    return Result(
-        id=name,
-        path=path,
-        source=source,
-        model=recogniser.model.info,
-        settings=options.settings,
-        label=answer.label if answer and labelled else None,
-        reason=reason,
-        score=answer.score if answer and labelled else None,
-        probs=answer.probs if answer else {},
-        votes=answer.votes if answer else {},
-        agreement=answer.agreement if answer and labelled else None,
-        uncertain=answer is not None
-        and (
-            answer.contested or answer.score < (recogniser.model.uncertain_below if limit is None else limit)
-        ),
-        summary=listener.summary(),
-        segments=tuple(listener.segments),
-        warnings=tuple(notices),
-    )
+        return failed(self._recogniser, audio, None, error)
 
 
 def _predict_many(
-    recogniser: Recogniser, inputs: Iterable[AudioInput], options: _Options, record: bool, jobs: int
+    recogniser: Recogniser,
+    inputs: Iterable[AudioInput],
+    options: Options,
+    record: bool,
+    jobs: int,
+    progress: Progress | None,
 ) -> Generator[Result]:
     stop = threading.Event()
 
     def work(audio: AudioInput) -> Result:
         try:
-            return _predict(recogniser, audio, options, stop)
+            return predict_one(recogniser, audio, options, stop, progress)
         except Exception as error:  # the edge of one file in a batch
             if not record or stop.is_set():
                 raise
-            return _failed(recogniser, audio, options.settings, error)
+            return failed(recogniser, audio, options.settings, error)
 
     if jobs == 1:
         yield from map(work, inputs)
@@ -377,31 +256,3 @@ def _predict_many(
     finally:
         stop.set()
         pool.shutdown(cancel_futures=True)
-
-
-def _failed(recogniser: Recogniser, audio: AudioInput, settings: Settings | None, error: Exception) -> Result:
-    name, path = _identity(audio)
-    if isinstance(error, MemoryError):
-        error = ResourceError("out_of_memory", "memory ran out", hint="use fewer --jobs")
-    if isinstance(error, VoxaffectError):
-        failure = Failure.of(error, path or name)
-    else:
-        failure = Failure(
-            "bug", f"{type(error).__name__}: {error}", "please report it with this file", path or name
-        )
-    return Result(id=name, path=path, model=recogniser.model.info, settings=settings, error=failure)
-
-
-def _identity(audio: AudioInput) -> tuple[str, str | None]:
-    """The id of an input, and its path if it has one: the path as given, or a word with a hash."""
-    if isinstance(audio, str | os.PathLike):
-        path = os.fsdecode(os.fspath(audio))
-        return path, path
-    if isinstance(audio, bytes | bytearray | memoryview):
-        return f"bytes:{hashlib.sha256(audio).hexdigest()[:16]}", None
-    array = audio[0] if isinstance(audio, tuple) and audio else audio
-    if hasattr(array, "tobytes"):
-        rate = audio[1:] if isinstance(audio, tuple) else ()
-        return f"array:{hashlib.sha256(array.tobytes() + repr(rate).encode()).hexdigest()[:16]}", None
-    name = getattr(audio, "name", None)
-    return (name if isinstance(name, str) else "stream"), None

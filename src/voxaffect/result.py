@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +37,8 @@ class Settings:
     """How the recording was judged: `window` and `hop` in seconds, `channels` "mix", "split" or a number.
 
     `vad`: whether only speech was judged; "level" where a level stood for speech.
-    `enrolled_seconds`: of what speech the answer was adapted to; None, and not in the JSON, where it was not.
+    `smoothing` is in the JSON only where it was off. `enrolled_seconds`: of what speech the answer was adapted to;
+    None, and not in the JSON, where it was not.
     """
 
     window: float
@@ -122,7 +123,7 @@ class Result:
     agreement: float | None = None
     uncertain: bool = False
     summary: tuple[ChannelSummary, ...] = ()
-    segments: tuple[Segment, ...] = ()
+    segments: Sequence[Segment] = ()
     warnings: tuple[Notice, ...] = ()
     error: Failure | None = None
 
@@ -195,7 +196,7 @@ class Result:
 
 
 MODEL_FIELDS = ("name", "version", "sha256", "labels", "members", "vote", "licence")
-SETTINGS_FIELDS = ("window", "hop", "vad", "channels", "smoothing")
+SETTINGS_FIELDS = ("window", "hop", "vad", "channels")
 SOURCE_FIELDS = ("container", "codec", "sample_rate", "channels", "duration")
 SUMMARY_FIELDS = ("channel", "role", "label", "score", "speech_seconds", "share")
 SEGMENT_FIELDS = (
@@ -229,8 +230,11 @@ def _plain(value: ModelInfo | Settings | Failure | None) -> dict[str, Any] | Non
 
 def _settings_dict(settings: Settings | None) -> dict[str, Any] | None:
     data = _plain(settings)
-    if data is not None and settings is not None and settings.enrolled_seconds is not None:
-        data["enrolled_seconds"] = settings.enrolled_seconds
+    if data is not None and settings is not None:
+        if not settings.smoothing:
+            data["smoothing"] = False
+        if settings.enrolled_seconds is not None:
+            data["enrolled_seconds"] = settings.enrolled_seconds
     return data
 
 
@@ -254,6 +258,7 @@ def _read(data: Mapping[str, Any]) -> Result:
         else None,
         settings=Settings(
             **{k: settings[k] for k in SETTINGS_FIELDS if k in settings},
+            smoothing=settings.get("smoothing", True),
             enrolled_seconds=settings.get("enrolled_seconds"),
         )
         if settings

@@ -6,7 +6,7 @@ gives the answers to a `Judge`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,13 +31,14 @@ class Cue:
     @property
     def samples(self) -> Floats | None:
         """What the model is to judge (n,) at 16 kHz, or None where there is no need or too little."""
-        if isinstance(self.step, Window) and len(self.step.samples) >= MIN_SECONDS * SAMPLE_RATE:
-            return self.step.samples
+        step = self.step
+        if isinstance(step, Window) and step.stop - step.start >= MIN_SECONDS * SAMPLE_RATE:
+            return step.samples
         return None
 
 
 class Segmenter:
-    """Cuts `n_channels` at once; see `Utterances` for what the times mean. All times are samples at 16 kHz.
+    """Cuts the channels numbered `numbers` at once; see `Utterances` for the times, which are samples at 16 kHz.
 
     Cues come in the order in which they are decided, the channels' in turn; neither order nor numbers depend on the
     sizes of the blocks. Utterances are numbered from 1 through all channels.
@@ -45,19 +46,16 @@ class Segmenter:
 
     def __init__(
         self,
-        n_channels: int,
+        numbers: Sequence[int],
         detector: Callable[[], Detector | None],
         *,
         window: int,
         hop: int,
         interval: int | None = None,
-        first_channel: int = 0,
     ) -> None:
-        self._channels = [
-            Utterances(detector(), window=window, hop=hop, interval=interval) for _ in range(n_channels)
-        ]
-        self._first = first_channel
-        self._current = [0] * n_channels  # the utterance that each channel is in
+        self._channels = [Utterances(detector(), window=window, hop=hop, interval=interval) for _ in numbers]
+        self._numbers = tuple(numbers)
+        self._current = [0] * len(numbers)  # the utterance that each channel is in
         self.n_utterances = 0
         """How many utterances have begun."""
 
@@ -89,7 +87,7 @@ class Segmenter:
             self.n_utterances += 1
             self._current[c] = self.n_utterances
         flags = quality_flags(step.samples) if isinstance(step, Window) else ()
-        return Cue(self._first + c, self._current[c], step, flags)
+        return Cue(self._numbers[c], self._current[c], step, flags)
 
 
 __all__ = ["Cue", "Detector", "End", "Segmenter", "Start", "Step", "Window"]

@@ -13,7 +13,7 @@ from types import TracebackType
 import numpy as np
 import numpy.typing as npt
 
-from voxaffect.audio import NARROWBAND_RATE, SAMPLE_RATE, Notice, mono
+from voxaffect.audio import NARROWBAND_RATE, SAMPLE_RATE, Notice, mono, narrowband
 from voxaffect.errors import UsageError
 from voxaffect.events import Event
 from voxaffect.judge import Judge
@@ -21,7 +21,7 @@ from voxaffect.pcm import PcmReader, Piece
 from voxaffect.recogniser import Recogniser
 from voxaffect.result import Settings
 from voxaffect.segmenter import Cue, Segmenter
-from voxaffect.vad import detector
+from voxaffect.speech_detector import detectors
 
 Floats = npt.NDArray[np.float32]
 
@@ -122,11 +122,6 @@ class Stream:
         return [self.event(cue, None if cue.samples is None else next(answers)) for cue in cues]
 
 
-def narrowband(sample_rate: int) -> Notice:
-    """The warning about telephone sound."""
-    return Notice("narrowband", f"{sample_rate / 1000:g} kHz audio; the model was trained on 16 kHz")
-
-
 def open_stream(
     recogniser: Recogniser,
     settings: Settings,
@@ -154,12 +149,11 @@ def open_stream(
         named=settings.channels == "split",
     )
     segmenter = Segmenter(
-        reader.channels if settings.channels == "split" else 1,
-        detector(settings.vad),
+        range(reader.channels) if settings.channels == "split" else (number or 0,),
+        detectors(settings.vad),
         window=round(settings.window * SAMPLE_RATE),
         hop=round(settings.hop * SAMPLE_RATE),
         interval=round(interval * SAMPLE_RATE),
-        first_channel=number or 0,
     )
     return Stream(recogniser, reader, judge, segmenter, picker(settings.channels))
 

@@ -23,14 +23,19 @@ MIN_SPEECH = 0.1
 """Seconds of speech in one piece that begin an utterance: a stressed vowel takes about as much, a click less."""
 MIN_PAUSE = 0.5
 """Seconds without speech that end an utterance."""
-PADDING = 0.2
-"""Seconds that an utterance has before its first speech and after its last: onsets and ends are soft."""
+BEFORE, AFTER = 0.2, 0.45
+"""Seconds that an utterance has before its first speech and after its last: onsets and ends are soft.
+
+It is known after `MIN_PAUSE` that nobody speaks; what was heard until then costs no time.
+"""
 
 
 class Detector(Protocol):
     """Says of each frame of `frame` samples whether there is speech in it."""
 
     frame: int
+    group: int
+    """It is given whole groups of so many frames."""
 
     def __call__(self, frames: Floats) -> npt.NDArray[np.bool_]:
         """Whether each of the next `frames` (n, frame) at 16 kHz is speech: (n,). May keep state."""
@@ -47,7 +52,10 @@ class Start:
 
 @dataclass(frozen=True, eq=False)
 class Window:
-    """A stretch to be judged: `samples` (stop - start,), a copy.
+    """A stretch to be judged: `samples` (n,), a copy that ends with sample `stop`.
+
+    Where the utterance is shorter than a window, the model also hears what came before, back to the utterance before:
+    it has learnt from whole recordings, with the silence around speech. n is at most the samples of a window.
 
     Each utterance is covered by its windows with `final`; what is not final is said meanwhile. `trigger` is
     "interval" or "speech_ended".
@@ -89,6 +97,7 @@ class Utterances:
             raise ValueError(f"hop is {hop} and window {window} samples; expected 1 <= hop <= window")
         self._detector = detector
         self._frame = detector.frame if detector else SAMPLE_RATE // 50
+        self._group = detector.group if detector else 1
         self._window, self._hop, self._interval = window, hop, interval
         self._tail = _Tail()
         self._decided = 0  # samples of the frames that have been looked at
@@ -110,7 +119,7 @@ class Utterances:
     def feed(self, samples: Floats) -> Iterator[Step]:
         """Take the next `samples` (n,); what they decide."""
         self._tail.append(samples)
-        n = (self._tail.stop - self._decided) // self._frame
+        n = (self._tail.stop - self._decided) // (self._frame * self._group) * self._group
         if not n:
             return
         frames = self._tail.cut(self._decided, self._decided + n * self._frame).reshape(n, self._frame)
@@ -134,7 +143,7 @@ class Utterances:
         """Up to where the utterance reaches by what is known: no window may end later."""
         if self._detector is None:
             return self._tail.stop
-        return self._voiced + round(PADDING * SAMPLE_RATE)
+        return self._voiced + round(AFTER * SAMPLE_RATE)
 
     def _before(self, is_speech: bool) -> Iterator[Step]:
         self._run = self._run + 1 if is_speech else 0
@@ -142,7 +151,7 @@ class Utterances:
         if self._run * self._frame < needed:
             return
         first = self._decided - self._run * self._frame
-        padding = round(PADDING * SAMPLE_RATE) if self._detector else 0
+        padding = round(BEFORE * SAMPLE_RATE) if self._detector else 0
         yield from self._begin(max(first - padding, self._last_stop))
         self._speech = self._run * self._frame
         yield from self._in_speech(True, counted=True)
@@ -188,18 +197,14 @@ class Utterances:
         self._open, self._run, self._last_stop = False, 0, stop
 
     def _cut(self, start: int, stop: int, final: bool, trigger: str) -> Window:
-        return Window(start, stop, self._decided, final, trigger, self._tail.cut(start, stop).copy())
+        heard = max(min(start, stop - self._window), self._last_stop, 0)
+        return Window(start, stop, self._decided, final, trigger, self._tail.cut(heard, stop).copy())
 
     def _forget(self) -> None:
-        """Drop what no window can need any more."""
-        if self._open:  # the last window may begin a whole window before the end
-            keep = min(self._next, self._voiced - self._window)
-        else:
-            keep = max(
-                self._last_stop,
-                self._decided - self._run * self._frame - round(PADDING * SAMPLE_RATE),
-            )
-        self._tail.forget(min(keep, self._decided))
+        """Drop what no window can need any more: each ends after the last speech, if any, or after what is decided."""
+        ends_after = self._voiced if self._open else self._decided - self._run * self._frame
+        keep = max(self._last_stop, ends_after - self._window)
+        self._tail.forget(min(keep, self._next) if self._open else min(keep, self._decided))
 
 
 class _Tail:

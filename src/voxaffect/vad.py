@@ -1,12 +1,10 @@
-"""Where sound is, by its level alone: a first edition.
+"""Where sound is, by its level alone, and what is wrong with its signal.
 
-It tells sound from silence, not speech from noise: music, hum and breathing over the threshold are active.
-A true speech detector takes its place later, behind the same functions.
+It tells sound from silence, not speech from noise: music, hum and breathing over the threshold are active. Where speech
+is, `voxaffect.speech_detector` says.
 """
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,6 +69,7 @@ class LevelDetector:
     """Takes for speech each frame of 20 ms whose level reaches the threshold: what `vad="level"` asks for."""
 
     frame = FRAME_SAMPLES
+    group = 1
 
     def __init__(self, threshold_dbfs: float = THRESHOLD_DBFS) -> None:
         self._threshold = threshold_dbfs
@@ -80,13 +79,10 @@ class LevelDetector:
         return frame_levels(frames.reshape(-1)) >= self._threshold
 
 
-def detector(vad: bool | str) -> Callable[[], LevelDetector | None]:
-    """What makes the detector of each channel: none where `vad` is False."""
-    return LevelDetector if vad else lambda: None
-
-
 def silence_message(loudest: float) -> str:
-    """What is said of a stretch without speech, from its `loudest_dbfs`."""
+    """What is said of a recording without speech, from its `loudest_dbfs`."""
+    if loudest >= THRESHOLD_DBFS:
+        return f"there is sound (loudest {loudest:.0f} dBFS), but no speech in it; to judge it all the same: --no-vad"
     level = "digital silence" if loudest <= -200.0 else f"loudest {loudest:.0f} dBFS"
     return f"{level}; check the microphone, or use --no-vad"
 

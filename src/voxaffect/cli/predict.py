@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from voxaffect import formats
 from voxaffect.answered import Answered
 from voxaffect.cli import add_model_arguments, error_line
+from voxaffect.cli.progress import Progress
 from voxaffect.errors import ExitCode, UsageError
 from voxaffect.files import cannot_write
 from voxaffect.inputs import STDIN, InputFile, Inputs, find_inputs
@@ -26,6 +27,9 @@ OPTIONS = (
     "window",
     "hop",
     "vad",
+    "smoothing",
+    "roles",
+    "only",
     "start",
     "end",
     "uncertain_below",
@@ -39,6 +43,8 @@ examples:
   voxaffect predict call.wav                          a table
   voxaffect predict calls/ -f json,csv -o answers/    two files per recording
   voxaffect predict stereo.wav --channels split       each channel by itself
+  voxaffect predict call.wav --roles 0=customer,1=agent --only customer
+                                                      one speaker of a call
   ffmpeg -i film.mkv -f wav - | voxaffect predict -   from a pipe
   voxaffect predict new.wav --enrol hers/             adapted to her other recordings (see docs/adaptation.md)
   voxaffect predict -- -odd-name.wav                  a name that begins with a dash
@@ -83,7 +89,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--no-vad",
         dest="vad",
         action="store_false",
-        help="judge silence too (default: only what has sound)",
+        help="judge everything, silence too, without cuts at pauses (default: only speech)",
+    )
+    parser.add_argument(
+        "--no-smoothing",
+        dest="smoothing",
+        action="store_false",
+        help="each window by itself (default: it remembers the ones before it in its utterance)",
+    )
+    parser.add_argument(
+        "--roles",
+        type=_roles,
+        metavar="0=customer,1=agent",
+        help="who speaks on which channel; each is then judged by itself",
+    )
+    parser.add_argument("--only", metavar="ROLE", help="judge only the channels with this role")
+    parser.add_argument(
+        "--i-have-a-lawful-basis",
+        dest="lawful_basis",
+        action="store_true",
+        help="analyse people at work or in education, which EU law prohibits but for medical or safety reasons",
     )
     parser.add_argument(
         "--start", type=_seconds, default=0.0, metavar="S", help="begin here: S, M:SS or H:MM:SS (default: 0)"
@@ -197,16 +222,14 @@ class _Run:
 
     def _results(self, files: Sequence[InputFile], progress: bool) -> Iterator[Result]:
         """A result for each of `files`, in order; failures are counted and said. Wrong options raise now."""
-        return self._counted(files, self._predictions(files), progress)
+        bar = Progress(len(files), progress and not self.args.quiet)
+        return self._counted(files, self._predictions(files, bar), bar)
 
     def _counted(
-        self, files: Sequence[InputFile], predictions: Generator[Result], progress: bool
+        self, files: Sequence[InputFile], predictions: Generator[Result], bar: Progress
     ) -> Iterator[Result]:
-        with (
-            closing(predictions),
-            _bar(len(files), progress and not self.args.quiet) as (advance, write),
-        ):
-            self.say = write or self.say
+        with closing(predictions), bar:
+            self.say = bar.say or self.say
             for file in files:
                 result = (
                     self.predictor.failure(file.path, file.error)
@@ -218,19 +241,24 @@ class _Run:
                 else:
                     self.failed.append(result)
                     self.say(error_line(result.error))
-                advance()
+                bar.advance()
                 yield result
 
-    def _predictions(self, files: Sequence[InputFile]) -> Generator[Result]:
+    def _predictions(self, files: Sequence[InputFile], bar: Progress) -> Generator[Result]:
         args = self.args
         return self.predictor.predict_many(
             (_opened(file) for file in files if file.error is None),
             on_error="record",
             jobs=args.jobs,
+            progress=bar.seconds if bar.by_seconds else None,
             channels=args.channels,
             window=args.window,
             hop=args.hop,
             vad=args.vad,
+            smoothing=args.smoothing,
+            roles=args.roles,
+            only=args.only,
+            lawful_basis=args.lawful_basis,
             start=args.start,
             end=args.end,
             uncertain_below=args.uncertain_below,
@@ -251,27 +279,6 @@ class _Run:
 
 def _opened(file: InputFile) -> str | BinaryIO:
     return sys.stdin.buffer if file.path == STDIN else file.path
-
-
-class _bar:  # noqa: N801  (a context manager that reads like one)
-    """A progress bar on stderr, for a terminal and several files; gives advance() and write()."""
-
-    def __init__(self, total: int, wanted: bool) -> None:
-        self._bar = None
-        if wanted and total > 1 and sys.stderr.isatty():
-            from tqdm import tqdm
-
-            self._bar = tqdm(total=total, unit="file", file=sys.stderr, leave=False)
-
-    def __enter__(self) -> tuple[Callable[[], object], Callable[[str], None] | None]:
-        bar = self._bar
-        if bar is None:
-            return (lambda: None), None
-        return bar.update, lambda line: bar.write(line, file=sys.stderr)
-
-    def __exit__(self, *details: object) -> None:
-        if self._bar is not None:
-            self._bar.close()
 
 
 def _report_inputs(inputs: Inputs) -> None:
@@ -301,6 +308,15 @@ def _channels(text: str) -> str | int:
     if text.isdecimal():
         return int(text)
     raise argparse.ArgumentTypeError(f"{text!r} is not mix, split or the number of a channel")
+
+
+def _roles(text: str) -> dict[int, str]:
+    from voxaffect.roles import parse_roles
+
+    try:
+        return parse_roles(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _seconds(text: str) -> float:

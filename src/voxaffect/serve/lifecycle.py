@@ -29,6 +29,8 @@ SPARE_FILES = 96
 """Open files that are kept for workers, the model and the page."""
 MAX_FRAME = 2**20
 """Bytes of a WebSocket message."""
+LAST_SECONDS = 0.5
+"""How long connections may still ask once nothing more is accepted."""
 PING_SECONDS = 20.0
 SWITCH_SECONDS = 0.001
 """How long a thread keeps the interpreter: short, so that the event loop answers while features are computed."""
@@ -82,6 +84,28 @@ class _Server(uvicorn.Server):
         """Leave them to `_serve`."""
         yield
 
+    async def stop_listening(self, listener: socket.socket) -> None:
+        """Take those who have come to the door, close it, and hear them out: each is told that the server stops.
+
+        The system accepts connections before this process does; what is sent on those would be lost with them.
+        """
+        last = []
+        with suppress(OSError):  # when there are no more
+            while True:
+                last.append(listener.accept()[0])
+        for server in self.servers:
+            server.close()
+        loop = asyncio.get_running_loop()
+        for connection in last:
+            with suppress(OSError):
+                await loop.connect_accepted_socket(self._protocol, connection)
+        end = loop.time() + LAST_SECONDS
+        while self.server_state.connections and loop.time() < end:
+            await asyncio.sleep(0.01)
+
+    def _protocol(self) -> GuardedProtocol:
+        return GuardedProtocol(self.config, self.server_state, {})
+
 
 async def _serve(
     settings: ServeSettings, recogniser: Recogniser, listener: socket.socket, quiet: bool
@@ -127,6 +151,8 @@ async def _serve(
         service.draining.set()
         log.say("draining", requests=service.n_active, streams=service.n_streams)
         drained = await stop.unless_again(service.wait_idle(settings.drain_timeout))
+        if drained:
+            await server.stop_listening(listener)
         server.should_exit = True
         server.force_exit = not drained
         await serving

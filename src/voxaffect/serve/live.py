@@ -27,8 +27,8 @@ from voxaffect.serve.service import Service
 from voxaffect.stream import Stream
 
 STATS_SECONDS = 5.0
-SEND_SECONDS = 10.0
-"""How long a client may not read what is sent to it."""
+END_SECONDS = 15.0
+"""How long the last results of a stream may take."""
 MAX_WAITING = 12
 """Windows of a stream that may wait for the model: 2.3 MB at 3 s; then nothing more is read."""
 PIECE_SECONDS = 0.5
@@ -132,7 +132,7 @@ class Session:
             for task in (reader, ticker):
                 await _ended(task)
             if reason != "gone":
-                await asyncio.wait_for(self._close(sender, reason, code), SEND_SECONDS + 5.0)
+                await asyncio.wait_for(self._close(sender, reason, code), END_SECONDS)
         except (TimeoutError, OSError, _Disconnected):
             reason = "gone"
         finally:
@@ -337,7 +337,8 @@ class Session:
 
     async def _say(self, message: dict[str, Any]) -> None:
         text = json.dumps(message, separators=(",", ":"), allow_nan=False)
-        await asyncio.wait_for(self.send({"type": "websocket.send", "text": text}), SEND_SECONDS)
+        timeout = self.service.settings.send_timeout
+        await asyncio.wait_for(self.send({"type": "websocket.send", "text": text}), timeout)
 
     async def _say_error(self, error: VoxaffectError, *, fatal: bool) -> None:
         await self._say({"type": "error", **error.to_dict(), "fatal": fatal})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -13,8 +14,46 @@ from voxaffect.serve.problems import problem, status_of
 MAX_HEAD = 32_768
 """Bytes of request line and headers."""
 HEAD_SECONDS = 10.0
+LINGER_SECONDS = 5.0
+"""How long a client may go on sending after an answer that ends its connection."""
 DRAIN_SECONDS = 10.0
 """How long the rest of a body may take once its request is answered."""
+
+
+class LingeringTransport:
+    """A transport that is not closed while a body still comes in, or the system would reset the connection.
+
+    Then the client would lose the answer that it has been given. What comes is read and thrown away, for a while.
+    """
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self.plain, self._loop = transport, loop
+        self.body_open = False
+        """Whether a part of a body is still to come."""
+        self._closing = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.plain, name)
+
+    def is_closing(self) -> bool:
+        """Whether nothing more is to be sent."""
+        return self._closing or self.plain.is_closing()
+
+    def close(self) -> None:
+        """Close, once the body is in or LINGER_SECONDS have passed."""
+        if not self.body_open or self.plain.is_closing():
+            self.plain.close()
+        elif not self._closing:
+            self._closing = True
+            self.plain.resume_reading()
+            self.plain.write_eof()
+            self._loop.call_later(LINGER_SECONDS, self.plain.abort)
+
+    def body_is_in(self) -> None:
+        """Nothing more comes of the body."""
+        self.body_open = False
+        if self._closing:
+            self.plain.close()
 
 
 class GuardedProtocol(HttpToolsProtocol):
@@ -28,6 +67,8 @@ class GuardedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A client has come: its head is awaited."""
         super().connection_made(transport)
+        self._lingering = LingeringTransport(transport, self.loop)
+        self.transport = cast("asyncio.Transport", self._lingering)
         self._start_clock(self.head_seconds)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -48,6 +89,11 @@ class GuardedProtocol(HttpToolsProtocol):
                 return
         super().data_received(data)
 
+    def handle_websocket_upgrade(self) -> None:
+        """From here on it is no HTTP."""
+        self.transport = self._lingering.plain
+        super().handle_websocket_upgrade()
+
     def on_message_begin(self) -> None:
         """The first byte of a request."""
         super().on_message_begin()
@@ -59,6 +105,7 @@ class GuardedProtocol(HttpToolsProtocol):
         """The head is known; what follows has its own clock."""
         self._stop_clock()
         self._in_head, self._head_bytes = False, 0
+        self._lingering.body_open = True
         if sum(len(name) + len(value) for name, value in self.headers) + len(self.url) > MAX_HEAD:
             raise ValueError("a head too large")
         super().on_headers_complete()
@@ -68,11 +115,12 @@ class GuardedProtocol(HttpToolsProtocol):
         self._stop_clock()
         self._in_head = True
         super().on_message_complete()
+        self._lingering.body_is_in()
 
     def on_response_complete(self) -> None:
         """An answer is out, maybe before all of the body is in: the rest is read, and not for ever."""
         super().on_response_complete()
-        if not self._in_head and not self.transport.is_closing():
+        if self._lingering.body_open and not self.transport.is_closing():
             self._start_clock(DRAIN_SECONDS)
 
     def send_400_response(self, msg: str) -> None:

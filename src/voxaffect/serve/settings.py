@@ -41,6 +41,8 @@ class ServeSettings:
     """Audio of one live stream."""
     idle_timeout: float = 60.0
     """How long a live stream may send nothing."""
+    send_timeout: float = 10.0
+    """How long a live stream may not read what is sent to it."""
     body_timeout: float = 10.0
     """How long a client may take for the head of a request, and pause within its body."""
     queue_timeout: float = 10.0
@@ -63,6 +65,7 @@ class ServeSettings:
             "queue_seconds",
             "stream_duration",
             "idle_timeout",
+            "send_timeout",
             "body_timeout",
             "queue_timeout",
             "compute_timeout",
