@@ -52,8 +52,8 @@ function fail(problem, retry = null, name = "") {
   }
   forget();
   again = retry;
-  byId("failed-name").textContent = name;
-  byId("failed-message").textContent = sentence(problem.message.replace(/^upload\b/, name || "upload"));
+  const about = /^upload\b(.*)$/s.exec(problem.message);  // the server does not look at names; this page knows it
+  byId("failed-message").textContent = about && name ? sentence(`“${name}”${about[1]}`) : sentence(problem.message);
   const wait = problem.retryAfter ? `Try again in ${problem.retryAfter} s.` : "";
   byId("failed-hint").textContent = problem.hint ? sentence(problem.hint) : wait;
   byId("failed-code").textContent = problem.code ?? "";

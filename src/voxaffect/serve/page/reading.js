@@ -51,15 +51,14 @@ export class Reading {
 
   #row(label) {
     const bar = element("i");
-    const value = element("span", { class: "value" });
+    const value = element("dd", { class: "value" });
     const made = element(
       "div",
       { "data-label": label },
       element("dt", { text: label }),
       element("dd", { class: "bar", "aria-hidden": "true" }, bar),
-      element("dd", {}, value),
+      value,
     );
-    value.parentElement.className = "value";
     return { element: toned(made, this.colours[label]), bar, value };
   }
 
