@@ -5,6 +5,7 @@ import { card } from "./card.js";
 import { announce, byId, clock, mebibytes } from "./dom.js";
 import { Live } from "./live.js";
 import { LiveView } from "./liveview.js";
+import { RATE } from "./microphone.js";
 import { Results } from "./results.js";
 import { wavOf } from "./waveform.js";
 
@@ -124,7 +125,11 @@ async function speak() {
   show("live", "● Live");
   const stream = (live = new Live(server.limits.bytes));
   view = new LiveView(stream, server.models[0]);
-  stream.addEventListener("problem", ({ detail }) => fail(detail, speak));
+  stream.addEventListener("problem", ({ detail }) => {
+    const kept = stream.chunks.length ? recording(stream.chunks) : null;
+    if (kept) detail.hint = "what was recorded is still here: try again to have it judged";
+    fail(detail, kept ? () => judge(kept.blob, kept.name) : speak);
+  });
   stream.addEventListener("full", ({ detail }) => finish(detail));
   byId("stop").disabled = false;
   byId("stop").focus();
@@ -148,10 +153,16 @@ async function finish(why = "") {
     home();
     return;
   }
+  const { blob, name } = recording(chunks);
+  await judge(blob, name);
+}
+
+/** What was heard, as a WAV that is called by the time. */
+function recording(chunks) {
   const now = new Date();
   const pad = (number) => String(number).padStart(2, "0");
   const day = `${now.getFullYear()}-${pad(now.getMonth() + 1)}-${pad(now.getDate())}`;
-  await judge(wavOf(chunks, 16000), `Recording ${day} ${pad(now.getHours())}.${pad(now.getMinutes())}.wav`);
+  return { blob: wavOf(chunks, RATE), name: `Recording ${day} ${pad(now.getHours())}.${pad(now.getMinutes())}.wav` };
 }
 
 /** Whether the microphone may be opened: the notice was read and agreed to. */

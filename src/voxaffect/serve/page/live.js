@@ -85,6 +85,7 @@ export class Live extends EventTarget {
       else this.#tell("note", message.hint ? `${message.message}; ${message.hint}` : message.message);
     } else if (message.type === "session.closed") {
       this.said = true;
+      this.ready = false;
       this.closed?.();
       if (!this.stopping && !this.over) this.#closedByServer(message.reason);
     } else {
