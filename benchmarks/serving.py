@@ -77,7 +77,7 @@ def running(*arguments: str) -> Iterator[Server]:
 
 
 def voice(seconds: float, rate: int = 16_000) -> np.ndarray:
-    """Synthetic speech without pauses (N,), from the bundled clips: every window of it goes through the model."""
+    """Synthetic speech with hardly a pause (N,), from the bundled clips."""
     import soundfile
     import soxr
 

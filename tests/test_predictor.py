@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from fake_models import LEVELS, RATE, expected_logits, silence, square, write_mo
 from voxaffect import prediction
 from voxaffect.audio import AudioInput
 from voxaffect.errors import ArtefactError, AudioError, UsageError, VoxaffectError
+from voxaffect.events import StreamResult
 from voxaffect.predictor import Predictor, load
 from voxaffect.result import Result
 
@@ -395,3 +397,49 @@ def test_loading_is_lazy_from_the_package_and_checks_the_model(tmp_path: Path) -
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(ArtefactError, match="model_damaged"):
         voxaffect.load(path)
+
+
+def test_a_recording_is_said_as_it_is_heard(model: Predictor, tmp_path: Path) -> None:
+    path = write_wav(tmp_path / "a.wav", square(0.05, 6), silence(6), square(0.6, 6.5))
+    hearing = model.hear(path, hop=1.5)
+    assert hearing.result is None
+    events = list(hearing.events())
+    assert hearing.result == model.predict(path, hop=1.5)
+    said = [event for event in events if isinstance(event, StreamResult)]
+    assert all(event.final for event in said)
+    assert [(e.start, e.label) for e in said] == [(s.start, s.label) for s in hearing.result.segments]
+    with pytest.raises(UsageError, match="bad_value: hop is 9; expected"):
+        model.hear(path, hop=9)
+
+
+def test_progress_is_told_in_seconds(model: Predictor, tmp_path: Path) -> None:
+    path = write_wav(tmp_path / "a.wav", square(0.4, 7.5))
+    told: list[tuple[float, float | None]] = []
+    list(model.predict_many([path], progress=lambda done, whole: told.append((done, whole))))
+    assert [done for done, _ in told] == [2.0, 4.0, 6.0, 7.5]
+    assert {whole for _, whole in told} == {7.5}
+    told.clear()
+    list(model.predict_many([path], start=1.0, end=4.0, progress=lambda *each: told.append(each)))
+    assert told == [(2.0, 3.0), (3.0, 3.0)]
+
+
+def test_smoothing_remembers_within_an_utterance_alone(model: Predictor) -> None:
+    """Half of what was heard a second earlier, by the formula; and the whole answer is none the wiser."""
+    x = np.concatenate([square(0.2, 3), square(0.4, 1)])
+    smooth, raw = model.predict((x, RATE), vad=False), model.predict((x, RATE), vad=False, smoothing=False)
+    logs = [np.log([s.probs[label] for label in model.labels]) for s in raw.segments]
+    expected = np.exp((logs[0] + logs[1]) / 2)
+    found = [smooth.segments[1].probs[label] for label in model.labels]
+    assert found == pytest.approx((expected / expected.sum()).tolist())
+    assert smooth.segments[0] == raw.segments[0]
+    assert smooth.probs == raw.probs
+    assert raw.to_dict()["settings"]["smoothing"] is False
+    assert "smoothing" not in smooth.to_dict()["settings"]
+    assert Result.from_dict(raw.to_dict()) == raw
+    apart = np.concatenate([square(0.2, 2), silence(2), square(0.4, 2)])
+    assert model.predict((apart, RATE)) == replace_settings(model.predict((apart, RATE), smoothing=False))
+
+
+def replace_settings(result: Result) -> Result:
+    assert result.settings is not None
+    return replace(result, settings=replace(result.settings, smoothing=True))

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from fake_models import silence, square, write_model
@@ -33,10 +34,11 @@ def server(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Se
 
 
 def test_the_answer_is_that_of_the_command(server: Server, model: Path) -> None:
-    answer = server.predict(CALL)
+    answer = server.predict(CALL, "?vad=level")
     assert answer.status == 200
     assert answer.headers["content-type"] == "application/json"
-    expected = formats.rounded(load(model).predict(CALL).to_dict())
+    expected = formats.rounded(load(model).predict(CALL, vad="level").to_dict())
+    assert len(expected["segments"]) > 3
     for key in expected.keys() - {"id", "source"}:
         assert answer.json[key] == expected[key], key
     assert answer.json["source"] | {"path": None} == expected["source"]
@@ -47,9 +49,9 @@ def test_a_form_is_answered_like_its_file(server: Server) -> None:
     body, headers = form(
         [('form-data; name="note"', b"x"), ('form-data; name="file"; filename="a.wav"', CALL)]
     )
-    answer = server.ask("POST", "/v1/predict", body, headers)
+    answer = server.ask("POST", "/v1/predict?vad=level", body, headers)
     assert answer.status == 200
-    assert answer.json["segments"] == server.predict(CALL).json["segments"]
+    assert answer.json["segments"] == server.predict(CALL, "?vad=level").json["segments"]
 
 
 def test_options_are_those_of_the_command(server: Server, model: Path) -> None:
@@ -62,16 +64,33 @@ def test_options_are_those_of_the_command(server: Server, model: Path) -> None:
     assert answer.json["settings"] == expected.to_dict()["settings"]
 
 
+def test_roles_are_kept_apart_and_the_law_is_kept(server: Server) -> None:
+    import soundfile
+
+    buffer = io.BytesIO()
+    stereo = np.stack([square(0.6, 2.0), square(0.05, 2.0)], axis=1)
+    soundfile.write(buffer, stereo, 16_000, format="WAV")
+    body = buffer.getvalue()
+    answer = server.predict(body, "?vad=level&channels=split&roles=0%3Dcustomer,1%3Dagent&only=customer")
+    assert [(s["channel"], s["role"], s["label"]) for s in answer.json["summary"]] == [
+        (0, "customer", "angry")
+    ]
+    answer = server.predict(body, "?vad=level&channels=split&roles=0%3Dcustomer,1%3Dagent")
+    assert (answer.status, answer.problem["code"]) == (403, "prohibited_role")
+    answer = server.predict(body, "?vad=level&channels=split&roles=0%3Dcustomer,1%3Dagent&lawful_basis=true")
+    assert [s["label"] for s in answer.json["summary"]] == ["angry", "sad"]
+
+
 @pytest.mark.parametrize("name", ["csv", "jsonl", "table"])
 def test_every_format_can_be_asked_for(server: Server, name: str) -> None:
-    answer = server.predict(CALL, f"?format={name}")
+    answer = server.predict(CALL, f"?vad=level&format={name}")
     assert answer.status == 200
     assert b"angry" in answer.body
     assert answer.headers["cache-control"] == "no-store"
 
 
 def test_a_result_becomes_a_file_of_another_format(server: Server) -> None:
-    result = server.predict(CALL)
+    result = server.predict(CALL, "?vad=level")
     answer = server.ask("POST", "/v1/format?format=csv", result.body)
     assert answer.status == 200
     assert answer.headers["content-disposition"] == 'attachment; filename="result.csv"'
@@ -88,6 +107,7 @@ def test_a_result_becomes_a_file_of_another_format(server: Server) -> None:
         ("?window=1e9", "bad_value"),
         ("?vad=maybe", "bad_value"),
         ("?channels=left", "bad_value"),
+        ("?roles=agent", "bad_value"),
         ("?start=1&start=2", "bad_value"),
         ("?enrol=/etc/passwd", "unknown_option"),
         ("?format=exe", "unknown_format"),
@@ -122,7 +142,7 @@ def test_what_is_too_long_is_422(server: Server) -> None:
 
 def test_a_longer_recording_takes_the_way_of_long_ones(server: Server) -> None:
     """Over LONG_SECONDS, which a header cannot hide: the same answer comes."""
-    answer = server.predict(wav(square(0.4, 100.0, 8000), rate=8000))
+    answer = server.predict(wav(square(0.4, 100.0, 8000), rate=8000), "?vad=level")
     assert answer.status == 200
     assert answer.json["label"] == "happy"
     assert answer.json["source"]["duration"] == 100.0

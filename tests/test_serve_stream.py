@@ -9,7 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -44,13 +44,20 @@ def say(stream: ClientConnection, kind: str, **fields: Any) -> None:
     stream.send(json.dumps({"type": kind, **fields}))
 
 
+@contextmanager
+def level_stream(server: Server) -> Iterator[ClientConnection]:
+    """A stream for which loud is speech, as the fake model and its squares want it."""
+    with server.stream() as stream:
+        say(stream, "session.update", vad="level")
+        yield stream
+
+
 def streamed(server: Server, data: bytes, step: int, **config: Any) -> list[dict[str, Any]]:
     """All messages of a stream of `data` in frames of `step` bytes."""
     with server.stream() as stream:
         assert messages(stream, "session.created")
-        if config:
-            say(stream, "session.update", **config)
-            assert messages(stream, "session.updated")[-1]["config"].items() >= config.items()
+        say(stream, "session.update", vad="level", **config)
+        assert messages(stream, "session.updated")[-1]["config"].items() >= config.items()
         for at in range(0, len(data), step):
             stream.send(data[at : at + step])
         say(stream, "session.close")
@@ -63,7 +70,7 @@ def finals(heard: list[dict[str, Any]]) -> list[tuple[float, float, str]]:
 
 def expected(model: Path, samples: np.ndarray, rate: int = 16_000) -> list[tuple[float, float, str]]:
     """The final results of the streaming engine by itself."""
-    with load(model).stream(sample_rate=rate) as stream:
+    with load(model).stream(sample_rate=rate, vad="level") as stream:
         events = [*stream.feed(pcm(samples)), *stream.close()]
     heard = [event.to_dict() for event in events]
     return [(round(s, 4), round(e, 4), label) for s, e, label in finals(heard)]
@@ -103,7 +110,7 @@ def test_results_come_while_one_speaks(server: Server) -> None:
     """The first within the interval and 250 ms, of audio sent in real time."""
     with server.stream() as stream:
         messages(stream, "session.created")
-        say(stream, "session.update", interval=0.5)
+        say(stream, "session.update", interval=0.5, vad="level")
         messages(stream, "session.updated")
         data = pcm(square(0.4, 1.5))
         started = time.monotonic()
@@ -126,7 +133,7 @@ def test_results_come_while_one_speaks(server: Server) -> None:
 
 
 def test_flush_ends_an_utterance_and_the_stream_goes_on(server: Server) -> None:
-    with server.stream() as stream:
+    with level_stream(server) as stream:
         stream.send(pcm(square(0.4, 1.2)))
         say(stream, "flush")
         heard = messages(stream, "utterance.end")
@@ -137,7 +144,7 @@ def test_flush_ends_an_utterance_and_the_stream_goes_on(server: Server) -> None:
 
 
 def test_statistics_are_told(server: Server) -> None:
-    with server.stream() as stream:
+    with level_stream(server) as stream:
         stream.send(pcm(LOUD))
         stats = messages(stream, "stats")[-1]
         assert stats == {"type": "stats", "audio_seconds": 1.0, "lag_seconds": 0.0, "dropped_frames": 0}
@@ -208,7 +215,7 @@ def messages_to_the_end(stream: ClientConnection) -> list[dict[str, Any]]:
 def test_what_is_not_understood_ends_the_stream_with_a_reason(
     server: Server, frame: str, code: int, word: str
 ) -> None:
-    with server.stream() as other, server.stream() as stream:
+    with level_stream(server) as other, server.stream() as stream:
         other.send(pcm(LOUD))
         stream.send(frame)
         ended, reason, heard = closed(stream)
@@ -222,7 +229,7 @@ def test_what_is_not_understood_ends_the_stream_with_a_reason(
 
 
 def test_an_update_after_audio_is_refused_and_no_more(server: Server) -> None:
-    with server.stream() as stream:
+    with level_stream(server) as stream:
         stream.send(pcm(LOUD))
         say(stream, "session.update", sample_rate=8000)
         error = messages(stream, "error")[-1]
@@ -233,14 +240,14 @@ def test_an_update_after_audio_is_refused_and_no_more(server: Server) -> None:
 
 def test_samples_that_are_no_numbers_end_the_stream(server: Server) -> None:
     for value, word in ((np.nan, "non_finite"), (1e30, "out_of_range")):
-        with server.stream() as stream:
+        with level_stream(server) as stream:
             say(stream, "session.update", encoding="pcm_f32le")
             stream.send(np.full(1600, value, "<f4").tobytes())
             assert closed(stream)[:2] == (1007, word)
 
 
 def test_webm_that_is_none_ends_the_stream(server: Server) -> None:
-    with server.stream() as stream:
+    with level_stream(server) as stream:
         say(stream, "session.update", encoding="webm-opus")
         stream.send(b"ffconcat version 1.0\nfile /etc/passwd\n" * 100)
         say(stream, "session.close")
@@ -267,7 +274,7 @@ def test_compressed_frames_are_not_agreed_to(server: Server) -> None:
 
 
 def test_a_flood_of_tiny_frames_ends_the_stream(server: Server) -> None:
-    with server.stream() as stream:
+    with level_stream(server) as stream:
         with pytest.raises(ConnectionClosed):
             for _ in range(100_000):
                 stream.send(b"x")
@@ -292,7 +299,7 @@ def test_who_sends_too_fast_is_read_more_slowly(server: Server, model: Path) -> 
     watcher = threading.Thread(target=watch)
     watcher.start()
     try:
-        with server.stream() as stream:
+        with level_stream(server) as stream:
             sender = threading.Thread(target=lambda: send_all(stream, data * 5))
             sender.start()
             heard = messages(stream)
@@ -312,7 +319,7 @@ def send_all(stream: ClientConnection, data: bytes) -> None:
 
 
 def test_a_stream_may_not_be_endless(server: Server) -> None:
-    with server.stream() as stream:
+    with level_stream(server) as stream:
         sender = threading.Thread(target=lambda: flood(stream, bytes(16_000 * 2 * 5), 200))
         sender.start()
         code, reason, heard = closed(stream)
@@ -332,12 +339,12 @@ def flood(stream: ClientConnection, frame: bytes, times: int) -> None:
 
 def test_who_is_silent_or_gone_is_let_go(model: Path, tmp_path: Path) -> None:
     with running(tmp_path, "-m", str(model), config={"idle_timeout": 1.0}) as server:
-        with server.stream() as stream:
+        with level_stream(server) as stream:
             stream.send(pcm(LOUD))
             code, reason, heard = closed(stream)
             assert (code, reason) == (1008, "idle")
             assert finals(heard)
-        with server.stream() as stream:
+        with level_stream(server) as stream:
             stream.send(pcm(LOUD))
             stream.socket.shutdown(socket.SHUT_RDWR)
         until(lambda: server.metric("voxaffect_streams") == 0, 5)
@@ -368,7 +375,7 @@ def test_a_reader_that_never_reads_does_not_fill_memory(model: Path, tmp_path: P
 
 def test_one_stream_too_many_is_503(server: Server) -> None:
     with ExitStack() as stack:
-        streams = [stack.enter_context(server.stream()) for _ in range(8)]
+        streams = [stack.enter_context(level_stream(server)) for _ in range(8)]
         with pytest.raises(InvalidStatus) as caught, server.stream():
             pass
         assert caught.value.response.status_code == 503
@@ -387,7 +394,7 @@ def test_one_stream_too_many_is_503(server: Server) -> None:
 def test_at_the_end_nothing_that_was_accepted_is_lost(model: Path, tmp_path: Path, number: int) -> None:
     body = wav(square(0.4, 20.0))
     with running(tmp_path, "-m", str(model), config={"workers": 2}) as server, ExitStack() as stack:
-        streams = [stack.enter_context(server.stream()) for _ in range(20)]
+        streams = [stack.enter_context(level_stream(server)) for _ in range(20)]
         for stream in streams:
             stream.send(pcm(square(0.6, 1.7)))
         answers: list[int] = []
@@ -439,7 +446,7 @@ def status_or_gone(server: Server) -> int:
 
 
 def test_a_decoder_that_breaks_down_ends_its_streams_alone(server: Server) -> None:
-    with server.stream() as other, server.stream() as stream:
+    with level_stream(server) as other, server.stream() as stream:
         say(stream, "session.update", encoding="webm-opus")
         data = with_ffmpeg(
             "webm", "libopus", 48_000, samples=np.repeat(square(0.4, 2.0), 3).astype(np.float32)

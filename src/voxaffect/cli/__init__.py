@@ -26,8 +26,10 @@ if TYPE_CHECKING:
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "predict": ("voxaffect.cli.predict", "how recordings sound: files, folders, patterns, stdin"),
     "demo": ("voxaffect.cli.demo", "predict the bundled clips: proves the install"),
+    "listen": ("voxaffect.cli.listen", "the microphone, live: how it sounds now"),
     "serve": ("voxaffect.cli.serve", "a web page, HTTP and WebSocket, on this machine"),
     "models": ("voxaffect.cli.models", "list, show or verify models"),
+    "doctor": ("voxaffect.cli.doctor", "what is installed, what works, what to do"),
     "corpus": ("voxaffect.cli.corpus", "list, show, check and analyse speech corpora"),
     "audit": ("voxaffect.cli.audit", "what training, dev and test share: speakers, texts, recordings"),
     "train": ("voxaffect.cli.train", "train a recipe by cross-validation"),

@@ -176,33 +176,17 @@ def _facts(model: ModelFile) -> str:
 def _verify(names: list[str]) -> int:
     from voxaffect.audio_input import printable
     from voxaffect.cli import error_line
+    from voxaffect.model_check import tried
 
     models: list[str | Path | None] = [*names] if names else [*list_models()] or [None]
     n_bad = 0
     for name in models:
         try:
             model = read_model(find_model(name))
-            _try(model)
+            tried(model)
             print(printable(f"ok       {model.path}  sha256 {model.sha256}"))
         except VoxaffectError as error:
             n_bad += 1
             print(printable(f"refused  {name if name is not None else 'the bundled model'}  {error.code}"))
             print(error_line(error), file=sys.stderr)
     return ExitCode.ARTEFACT if n_bad else ExitCode.OK
-
-
-def _try(model: ModelFile) -> None:
-    """Run the model on made-up sounds of several lengths; raises if it gives anything but probabilities."""
-    import numpy as np
-
-    from voxaffect.recogniser import open_recogniser
-
-    recogniser = open_recogniser(model, device="cpu")
-    rng = np.random.default_rng(0)
-    for seconds in (0.25, 3.0, 7.5):
-        t = np.arange(round(seconds * 16_000)) / 16_000
-        voice = (
-            np.sin(2 * np.pi * 120 * t) * (1 + np.sin(2 * np.pi * 4 * t)) / 4
-        )  # a hum of 4 syllables a second
-        noise = 0.01 * rng.standard_normal(len(t))
-        recogniser.log_probs(recogniser.items((voice + noise).astype(np.float32)))

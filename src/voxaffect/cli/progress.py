@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
+from voxaffect.live_view import clock
+
 
 class Progress:
     """A context manager that shows how many of `total` files are done, or of a single one how many seconds.
@@ -50,9 +52,3 @@ class Progress:
         """What prints a line above the bar, if there is one."""
         bar = self._bar
         return None if bar is None else lambda line: bar.write(line, file=sys.stderr)
-
-
-def clock(seconds: float) -> str:
-    """Seconds as h:mm:ss."""
-    whole = round(seconds)
-    return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"

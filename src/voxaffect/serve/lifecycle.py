@@ -22,6 +22,7 @@ from voxaffect.serve.metrics import process_gauges
 from voxaffect.serve.protocol import GuardedProtocol
 from voxaffect.serve.service import Service
 from voxaffect.serve.settings import ServeSettings
+from voxaffect.serve.socket_protocol import SocketProtocol
 from voxaffect.serve.worker import limit_resources
 
 BACKLOG = 2048
@@ -123,7 +124,7 @@ async def _serve(
         uvicorn.Config(
             application(service, port),
             http=GuardedProtocol,
-            ws="websockets-sansio",
+            ws=SocketProtocol,
             ws_max_size=MAX_FRAME,
             ws_per_message_deflate=False,
             ws_ping_interval=PING_SECONDS,

@@ -19,7 +19,7 @@ KINDS: dict[str, tuple[type, ...]] = {
     "judge": (str, int),
     "window": (int, float, type(None)),
     "hop": (int, float, type(None)),
-    "vad": (bool,),
+    "vad": (bool, str),
     "uncertain_below": (int, float, type(None)),
     "smoothing": (bool,),
 }
@@ -36,7 +36,7 @@ class LiveConfig:
     judge: str | int = "mix"
     window: float | None = None
     hop: float | None = None
-    vad: bool = True
+    vad: bool | str = True
     uncertain_below: float | None = None
     smoothing: bool = True
 
@@ -56,6 +56,8 @@ class LiveConfig:
             raise UsageError(
                 "bad_value", f"unknown encoding {config.encoding[:40]!r}; expected one of {allowed}"
             )
+        if config.vad not in (True, False, "level"):
+            raise UsageError("bad_value", f"vad is {str(config.vad)[:40]!r}; expected true, false or 'level'")
         return config
 
     def open(self, predictor: Predictor, *, channels: int | None = None) -> Stream:

@@ -14,6 +14,7 @@ from voxaffect.serve.admission import BusyError
 STATUS = {
     "unauthorised": 401,
     "origin_refused": 403,
+    "prohibited_role": 403,
     "not_found": 404,
     "method_not_allowed": 405,
     "body_timeout": 408,

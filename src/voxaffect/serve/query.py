@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from voxaffect.errors import UsageError
+from voxaffect.roles import parse_roles
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,10 @@ def _flag(text: str) -> bool:
     return {"true": True, "1": True, "": True, "false": False, "0": False}[text.lower()]
 
 
+def _vad(text: str) -> bool | str:
+    return text if text == "level" else _flag(text)
+
+
 def _channels(text: str) -> str | int:
     if text in ("mix", "split"):
         return text
@@ -55,7 +60,21 @@ OPTIONS: Mapping[str, Option] = {
     ),
     "window": Option(_number, {"type": "number"}, "seconds judged at once (default: the model's)"),
     "hop": Option(_number, {"type": "number"}, "seconds between windows (default: the model's)"),
-    "vad": Option(_flag, {"type": "boolean", "default": True}, "false judges silence, too"),
+    "vad": Option(
+        _vad,
+        {"type": ["boolean", "string"], "default": True},
+        "true judges speech, level what is no silence, false everything",
+    ),
+    "smoothing": Option(
+        _flag, {"type": "boolean", "default": True}, "whether a segment remembers those before it"
+    ),
+    "roles": Option(parse_roles, {"type": "string"}, "who speaks on which channel, as 0=customer,1=agent"),
+    "only": Option(str, {"type": "string"}, "judge only the channels with this role"),
+    "lawful_basis": Option(
+        _flag,
+        {"type": "boolean", "default": False},
+        "true says that you have a lawful basis to analyse people at work or in education",
+    ),
     "start": Option(_seconds, {"type": "string", "default": "0"}, "begin here: S, M:SS or H:MM:SS"),
     "end": Option(_seconds, {"type": "string"}, "end here"),
     "uncertain_below": Option(

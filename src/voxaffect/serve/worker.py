@@ -106,6 +106,8 @@ def _answer(predictor: Predictor, header: dict[str, Any], payload: bytes) -> tup
     recording = io.BytesIO(payload)
     recording.name = NAME
     options = header["options"]
+    if options.get("roles"):  # JSON has no numbers for keys
+        options["roles"] = {int(channel): role for channel, role in options["roles"].items()}
     try:
         limit = header["hand_over_seconds"]
         if limit is not None:

