@@ -189,6 +189,29 @@ def test_a_full_queue_can_be_tried_again(page: Any) -> None:
     page.wait_for_selector("#result:not([hidden])")
 
 
+def test_a_server_that_does_not_answer_is_said_and_can_be_tried_again(page: Any) -> None:
+    page.wait_for_selector("#home:not([hidden])")
+    page.route("**/v1/predict?*", lambda route: route.abort(), times=1)
+    choose(page, "a.wav", wav(speech(0.9)))
+    assert page.text_content("#failed-code") == "no_connection"
+    assert "see whether it still runs" in page.text_content("#failed-hint").lower()
+    page.click("#retry")
+    page.wait_for_selector("#result:not([hidden])")
+
+
+def test_waiting_can_be_given_up(page: Any) -> None:
+    page.wait_for_selector("#home:not([hidden])")
+    page.route("**/v1/predict?*", lambda route: None)
+    page.set_input_files("#file", {"name": "a.wav", "mimeType": "audio/wav", "buffer": MONO})
+    page.wait_for_selector("#working:not([hidden])")
+    assert page.text_content("#working-name") == "a.wav"
+    page.click("#cancel")
+    assert page.is_visible("#home")
+    page.unroute("**/v1/predict?*")
+    choose(page, "b.wav", MONO)
+    assert page.text_content("#result-name") == "b.wav"
+
+
 def test_the_position_moves_by_keyboard_pointer_and_play(page: Any) -> None:
     choose(page, "a.wav", MONO)
     page.wait_for_selector(".play:not([disabled])")

@@ -17,6 +17,7 @@ from browsing import conversation, page_of, three_members
 from fake_models import write_wav
 from serving import running
 from voxaffect.labels import EMOTIONS
+from voxaffect.result import Result, Segment, Settings
 
 PAGE = Path(voxaffect.__file__).parent / "serve" / "page"
 
@@ -56,35 +57,40 @@ def test_ink_can_be_read_on_every_colour(page: Any) -> None:
 
 def test_the_same_tracks_as_the_package_cuts(page: Any) -> None:
     track = pytest.importorskip("voxaffect.track")
-    from voxaffect.result import Segment
-
     rng = np.random.default_rng(5)
+    script = "async (result) => (await import('/track.js')).tracksOf(result)"
     for _ in range(20):
-        starts = np.cumsum(rng.choice([0.0, 0.37, 1.0, 4.2], 30, p=[0.05, 0.25, 0.6, 0.1]))
-        segments = [
-            Segment(
-                channel=0,
-                start=float(start),
-                end=float(start) + float(rng.choice([0.8, 3.0])),
-                label=str(rng.choice(["sad", "happy"])),
-                score=0.6,
-                probs={"happy": 0.4, "sad": 0.6},
-                votes={"sad": 1},
-                agreement=1.0,
-                uncertain=bool(rng.random() < 0.3),
-            )
-            for start in starts
-        ]
-        given = [
-            {"start": s.start, "end": s.end, "label": s.label, "uncertain": s.uncertain, "score": s.score}
-            for s in segments
-        ]
-        script = "async (s) => { const t = await import('/track.js'); return t.pieces(t.cells(s)); }"
-        theirs = page.evaluate(script, given)
-        ours = list(track._joined(track.cells(segments)))
-        assert [(p["start"], p["end"], p["label"], p["uncertain"]) for p in theirs] == [
-            (p.start, p.end, p.label, p.uncertain) for p in ours
-        ]
+        result = _timeline(rng)
+        theirs = page.evaluate(script, result.to_dict())
+        ours = track.tracks(result)
+        assert [each["name"] for each in theirs] == [each.name for each in ours]
+        for their, our in zip(theirs, ours, strict=True):
+            kinds = [(p["start"], p["end"], p["label"], p["uncertain"]) for p in their["pieces"]]
+            assert kinds == [(p.start, p.end, p.label, p.uncertain) for p in our.pieces]
+            scores = [p["score"] for p in their["pieces"]]
+            assert scores == pytest.approx([p.score for p in our.pieces])
+
+
+def _timeline(rng: np.random.Generator) -> Result:
+    """Two channels of windows that overlap, touch, coincide and leave gaps."""
+    segments = [
+        Segment(
+            channel=channel,
+            start=float(start),
+            end=float(start + rng.choice([0.8, 3.0])),
+            label=str(rng.choice(["sad", "happy"])),
+            score=float(rng.uniform(0.5, 1.0)),
+            probs={"happy": 0.4, "sad": 0.6},
+            votes={"sad": 1},
+            agreement=1.0,
+            uncertain=bool(rng.random() < 0.3),
+            role="customer" if channel else None,
+        )
+        for channel in (0, 1)
+        for start in np.cumsum(rng.choice([0.0, 0.37, 1.0, 4.2], 30, p=[0.05, 0.25, 0.6, 0.1]))
+    ]
+    settings = Settings(window=3.0, hop=1.0, vad=True, channels="split")
+    return Result("two", label="sad", score=0.6, settings=settings, segments=tuple(segments))
 
 
 RESAMPLE = """async ({ rate, hz, pieces }) => {

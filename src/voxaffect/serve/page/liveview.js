@@ -52,6 +52,7 @@ export class LiveView {
   #state(state) {
     this.state = state;
     byId("live-state").textContent = STATES[state];
+    if (state === "live" || state === "reconnecting") announce(STATES[state]);
     if (state === "reconnecting") this.reading.silent("no_speech", {}, "…");
   }
 
