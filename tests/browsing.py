@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -22,6 +23,14 @@ CLIP = Path(voxaffect.__file__).parent / "clips" / "forceful.mp3"
 WATCH = """
 window.violations = [];
 window.microphones = [];
+window.sockets = [];
+const Plain = WebSocket;
+window.WebSocket = class extends Plain {
+  constructor(...all) {
+    super(...all);
+    window.sockets.push(this);
+  }
+};
 document.addEventListener("securitypolicyviolation", (event) =>
   window.violations.push(`${event.violatedDirective}: ${event.blockedURI}`));
 const media = navigator.mediaDevices;
@@ -158,6 +167,34 @@ def n_colours(page: Any, selector: str) -> int:
             selector,
         )
     )
+
+
+def overheard(page: Any) -> tuple[list[dict[str, Any]], list[int]]:
+    """What the server says on the page's sockets from now on, and the bytes of each frame of audio."""
+    heard: list[dict[str, Any]] = []
+    sent: list[int] = []
+
+    def listen(socket: Any) -> None:
+        socket.on("framereceived", lambda data: heard.append(json.loads(data)))
+        socket.on("framesent", lambda data: sent.append(len(data)) if isinstance(data, bytes) else None)
+
+    page.on("websocket", listen)
+    return heard, sent
+
+
+def assert_live_is_offline(page: Any, heard: list[dict[str, Any]]) -> None:
+    """Stop: the final results that were heard are the segments of the recording."""
+    with page.expect_response("**/v1/predict?*") as answer:
+        page.click("#stop")
+    result = answer.value.json()
+    page.wait_for_selector("#result:not([hidden])")
+    live = [m for m in heard if m["type"] == "result" and m["final"] and m["label"] is not None]
+    assert len(live) >= 2
+    keys = ("start", "end", "label", "score", "votes", "uncertain")
+    assert [{k: m[k] for k in keys} for m in live] == [{k: s[k] for k in keys} for s in result["segments"]]
+    assert heard[-1]["type"] == "session.closed"
+    assert heard[-1]["reason"] == "client"
+    assert result["source"]["duration"] == pytest.approx(heard[-1]["received_seconds"])
 
 
 FAINT = """() => {

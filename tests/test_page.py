@@ -3,52 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from browsing import browser as started_browser
-from browsing import choose, conversation, faint_texts, n_colours, page_of, speech, three_members
-from fake_models import silence, write_wav
+from browsing import choose, conversation, n_colours, page_of, speech, three_members
+from fake_models import silence
 from serving import Server, running, wav
 
 TOKEN = "a-token-of-32-characters-or-more"
-PHONE = {"width": 360, "height": 740}
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    heard = write_wav(tmp_path_factory.mktemp("microphone") / "heard.wav", conversation())
-    with started_browser(heard) as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
-def server(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    folder = tmp_path_factory.mktemp("serve")
-    with running(folder, "-m", str(three_members(folder))) as started:
-        yield started
-
-
-@pytest.fixture
-def page(browser: Any, server: Server) -> Iterator[Any]:
-    with page_of(browser, server.origin) as opened:
-        yield opened
 
 
 MONO = wav(conversation())
 
 
-def overflow(page: Any) -> int:
-    """By how many pixels the page is wider than the screen."""
-    return int(page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth"))
-
-
-def test_a_chosen_recording_shows_what_the_server_says(page: Any, server: Server) -> None:
-    said = server.predict(MONO).json
+def test_a_chosen_recording_shows_what_the_server_says(page: Any, served: Server) -> None:
+    said = served.predict(MONO).json
     choose(page, "my voice.wav", MONO)
     assert page.text_content("#result-name") == "my voice.wav"
     assert "wav, 16 kHz, mono" in page.text_content("#result-facts")
@@ -85,9 +57,9 @@ def test_a_dropped_recording_is_judged(page: Any) -> None:
     assert not page.is_visible("#curtain")
 
 
-def test_every_format_can_be_downloaded(page: Any, server: Server) -> None:
+def test_every_format_can_be_downloaded(page: Any, served: Server) -> None:
     choose(page, "my voice.wav", MONO)
-    names = list(server.ask("GET", "/v1/models").json["formats"])
+    names = list(served.ask("GET", "/v1/models").json["formats"])
     shown = page.eval_on_selector_all("[data-format]", "all => all.map((b) => b.dataset.format)")
     assert shown == names
     assert {"json", "jsonl", "csv"} <= set(names)
@@ -100,8 +72,8 @@ def test_every_format_can_be_downloaded(page: Any, server: Server) -> None:
         assert files[name], name
     data = json.loads(files["json"])
     assert data["id"] == "my voice.wav"
-    assert data["segments"] == server.predict(MONO).json["segments"]
-    assert files["csv"] == server.ask("POST", "/v1/format?format=csv", files["json"]).body
+    assert data["segments"] == served.predict(MONO).json["segments"]
+    assert files["csv"] == served.ask("POST", "/v1/format?format=csv", files["json"]).body
     assert page.is_hidden("#downloads .problem")
 
 
@@ -161,9 +133,9 @@ def test_a_pause_within_speech_is_no_speech(page: Any) -> None:
     assert page.locator("#result-overall .word:visible").text_content() == "no speech"
 
 
-def test_an_error_is_shown_with_its_hint(page: Any, server: Server) -> None:
+def test_an_error_is_shown_with_its_hint(page: Any, served: Server) -> None:
     pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 99999\n"
-    problem = server.predict(pointer).problem
+    problem = served.predict(pointer).problem
     choose(page, "notes.wav", pointer)
     message = problem["message"].replace("upload", "“notes.wav”", 1)
     assert page.text_content("#failed-message") == f"{message}."
@@ -265,9 +237,9 @@ def test_markup_in_names_and_cards_stays_text(page: Any) -> None:
     assert page.evaluate("window.harmed") is None
 
 
-def test_the_card_tells_labels_terms_and_limits(page: Any, server: Server) -> None:
+def test_the_card_tells_labels_terms_and_limits(page: Any, served: Server) -> None:
     page.click("#card-open")
-    said = server.ask("GET", "/v1/models").json
+    said = served.ask("GET", "/v1/models").json
     text = page.text_content("#card-body")
     for word in [
         *said["models"][0]["labels"],
@@ -282,7 +254,7 @@ def test_the_card_tells_labels_terms_and_limits(page: Any, server: Server) -> No
     assert page.evaluate("document.activeElement.id") == "card-open"
 
 
-def test_a_token_is_asked_for_and_kept_out_of_urls(browser: Any, server: Server, tmp_path: Path) -> None:
+def test_a_token_is_asked_for_and_kept_out_of_urls(browser: Any, served: Server, tmp_path: Path) -> None:
     config = {"max_upload_mb": 1.0}
     env = {"VOXAFFECT_TOKEN": TOKEN}
     with (
@@ -309,50 +281,3 @@ def test_a_token_is_asked_for_and_kept_out_of_urls(browser: Any, server: Server,
         page.check("#consent")
         page.click("#accept")
         page.wait_for_selector("#live-state:text-is('listening')")
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_phone_shows_all_of_it_in_either_light(browser: Any, server: Server, scheme: str) -> None:
-    with page_of(browser, server.origin, viewport=PHONE, color_scheme=scheme) as page:
-        page.wait_for_selector("#home:not([hidden])")
-        assert overflow(page) <= 0
-        assert faint_texts(page) == []
-        page.click("#speak")
-        assert faint_texts(page) == []
-        page.keyboard.press("Escape")
-        page.click("#card-open")
-        assert faint_texts(page) == []
-        page.keyboard.press("Escape")
-        choose(page, "a-name-that-is-long-and-has-no-blank-anywhere-in-it.wav", MONO)
-        page.click("#moments summary")
-        page.wait_for_selector("[data-waveform=drawn]")
-        assert overflow(page) <= 0
-        assert faint_texts(page) == []
-        small = page.eval_on_selector_all(
-            "button, summary, .choice label",
-            "all => all.filter((b) => b.offsetWidth && b.offsetHeight < 24).map((b) => b.textContent)",
-        )
-        assert small == []
-
-
-def test_whoever_wants_less_motion_gets_none(browser: Any, server: Server) -> None:
-    with page_of(browser, server.origin, reduced_motion="reduce") as page:
-        page.wait_for_selector("#home:not([hidden])")
-        moving = "all => all.filter((e) => getComputedStyle(e).animationName !== 'none').length"
-        assert page.eval_on_selector_all("*", moving) == 0
-    with page_of(browser, server.origin) as page:
-        page.wait_for_selector("#home:not([hidden])")
-        assert page.eval_on_selector_all("*", moving) > 0
-
-
-def test_everything_has_a_name_for_those_who_do_not_see_it(page: Any) -> None:
-    choose(page, "a.wav", MONO)
-    unnamed = page.evaluate(
-        """() => [...document.querySelectorAll("button, input, canvas, dialog, img, [role=slider], section")]
-          .filter((e) => !(e.textContent.trim() || e.ariaLabel || e.labels?.length || e.ariaHidden === "true"
-            || e.alt === "" || e.getAttribute("aria-labelledby") || e.type === "text"))
-          .map((e) => e.outerHTML)"""
-    )
-    assert unnamed == []
-    assert page.evaluate("document.activeElement.tagName") == "H1"
-    assert page.text_content("#announcer").startswith("In all: ")

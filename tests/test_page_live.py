@@ -2,51 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from browsing import agree, conversation, n_colours, page_of, three_members
-from browsing import browser as started_browser
-from fake_models import write_wav
+from browsing import agree, assert_live_is_offline, n_colours, overheard, page_of, three_members
 from serving import Server, running
 
 pytestmark = pytest.mark.slow  # a microphone is heard in real time
 
-CUT = """
-const Plain = WebSocket;
-window.sockets = [];
-window.WebSocket = class extends Plain {
-  constructor(...all) { super(...all); window.sockets.push(this); }
-};
-"""
 OPEN_TRACKS = """() => window.microphones.filter((stream) => stream)
   .flatMap((stream) => stream.getTracks()).filter((track) => track.readyState === "live").length"""
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    heard = write_wav(tmp_path_factory.mktemp("microphone") / "heard.wav", conversation())
-    with started_browser(heard) as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
-def server(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    folder = tmp_path_factory.mktemp("serve")
-    with running(folder, "-m", str(three_members(folder))) as started:
-        yield started
-
-
-@pytest.fixture
-def page(browser: Any, server: Server) -> Iterator[Any]:
-    with page_of(browser, server.origin, scripts=CUT) as opened:
-        opened.wait_for_selector("#home:not([hidden])")
-        yield opened
 
 
 def n_asked(page: Any) -> int:
@@ -89,14 +57,7 @@ def test_agreeing_takes_only_the_keyboard(page: Any) -> None:
 
 
 def test_speaking_shows_live_results_and_then_the_same_from_the_recording(page: Any) -> None:
-    heard: list[dict[str, Any]] = []
-    sent: list[int] = []
-
-    def listen(socket: Any) -> None:
-        socket.on("framereceived", lambda data: heard.append(json.loads(data)))
-        socket.on("framesent", lambda data: sent.append(len(data)) if isinstance(data, bytes) else None)
-
-    page.on("websocket", listen)
+    heard, sent = overheard(page)
     agree(page)
     reading = page.locator("#live-reading")
     assert reading.locator(".word").text_content() == "listening …"
@@ -106,21 +67,11 @@ def test_speaking_shows_live_results_and_then_the_same_from_the_recording(page: 
     page.wait_for_selector("#live-reading .word:text-matches('^sad')")
     assert n_colours(page, "#live-canvas") >= 3
     assert page.title().startswith("● Live")
-    with page.expect_response("**/v1/predict?*") as answer:
-        page.click("#stop")
-    result = answer.value.json()
-    page.wait_for_selector("#result:not([hidden])")
+    assert_live_is_offline(page, heard)
     assert page.evaluate(OPEN_TRACKS) == 0
     assert page.text_content("#result-name").startswith("Recording 2")
     assert "16 kHz, mono" in page.text_content("#result-facts")
     assert set(sent[:-1]) == {3200}  # 100 ms of 16 bits at 16 kHz
-    live = [m for m in heard if m["type"] == "result" and m["final"] and m["label"] is not None]
-    assert len(live) >= 2
-    keys = ("start", "end", "label", "score", "votes", "uncertain")
-    assert [{k: m[k] for k in keys} for m in live] == [{k: s[k] for k in keys} for s in result["segments"]]
-    assert heard[-1]["type"] == "session.closed"
-    assert heard[-1]["reason"] == "client"
-    assert result["source"]["duration"] == pytest.approx(heard[-1]["received_seconds"])
     page.wait_for_selector("[data-waveform=drawn]")
     page.wait_for_selector(".play:not([disabled])")
 
@@ -138,8 +89,8 @@ def test_a_lost_connection_is_made_anew(page: Any) -> None:
     page.wait_for_selector("#result:not([hidden])")
 
 
-def test_a_microphone_that_is_refused_is_explained(browser: Any, server: Server) -> None:
-    with page_of(browser, server.origin, microphone=False) as page:
+def test_a_microphone_that_is_refused_is_explained(browser: Any, served: Server) -> None:
+    with page_of(browser, served.origin, microphone=False) as page:
         page.wait_for_selector("#home:not([hidden])")
         page.click("#speak")
         page.check("#consent")
@@ -155,10 +106,10 @@ def test_a_microphone_that_is_refused_is_explained(browser: Any, server: Server)
     ("name", "code"), [("NotFoundError", "no_microphone"), ("NotReadableError", "microphone_busy")]
 )
 def test_a_microphone_that_is_not_there_is_explained(
-    browser: Any, server: Server, name: str, code: str
+    browser: Any, served: Server, name: str, code: str
 ) -> None:
     broken = f"navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('', '{name}'));"
-    with page_of(browser, server.origin, scripts=broken) as page:
+    with page_of(browser, served.origin, scripts=broken) as page:
         page.wait_for_selector("#home:not([hidden])")
         page.click("#speak")
         page.check("#consent")

@@ -12,10 +12,8 @@ import numpy as np
 import pytest
 
 import voxaffect
-from browsing import browser as started_browser
-from browsing import conversation, page_of, three_members
-from fake_models import write_wav
-from serving import running
+from browsing import page_of
+from serving import Server
 from voxaffect.labels import EMOTIONS
 from voxaffect.result import Result, Segment, Settings
 
@@ -23,14 +21,8 @@ PAGE = Path(voxaffect.__file__).parent / "serve" / "page"
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    folder = tmp_path_factory.mktemp("serve")
-    heard = write_wav(folder / "heard.wav", conversation())
-    with (
-        started_browser(heard) as browser,
-        running(folder, "-m", str(three_members(folder))) as server,
-        page_of(browser, server.origin) as opened,
-    ):
+def page(browser: Any, served: Server) -> Iterator[Any]:
+    with page_of(browser, served.origin) as opened:
         yield opened
 
 
