@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -40,3 +42,35 @@ def sound_is_speech(monkeypatch: pytest.MonkeyPatch) -> None:
 
     for module in (listening, stream):
         monkeypatch.setattr(module, "detectors", lambda vad: detectors("level" if vad is True else vad))
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A headless browser whose microphone hears `browsing.conversation`; skips where there is none."""
+    import browsing
+    from fake_models import write_wav
+
+    heard = write_wav(tmp_path_factory.mktemp("microphone") / "heard.wav", browsing.conversation())
+    with browsing.browser(heard) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def served(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A server of the model that hears levels, for a browser."""
+    from browsing import three_members
+    from serving import running
+
+    folder = tmp_path_factory.mktemp("serve")
+    with running(folder, "-m", str(three_members(folder))) as server:
+        yield server
+
+
+@pytest.fixture
+def page(browser: Any, served: Any) -> Iterator[Any]:
+    """A watched page of that server, at its start."""
+    from browsing import page_of
+
+    with page_of(browser, served.origin) as opened:
+        opened.wait_for_selector("#home:not([hidden])")
+        yield opened
