@@ -161,6 +161,10 @@ def test_a_curve_tells_seconds_and_the_one_emotion_test(
         (["--set", "protocol.folds=all-speakers"], "no test speakers to adapt to"),
         (["--jobs", "2"], "one after another"),
         (["--set", "variants.x.title=x"], "is a study; name one without variants"),
+        (
+            ["--set", 'model.kind="coattention"', "--set", 'model.wiring="kernel"'],
+            "is no probe; others would be",
+        ),
     ],
 )
 def test_a_wrong_curve_is_refused(

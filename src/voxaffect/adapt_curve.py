@@ -147,6 +147,10 @@ def _check(recipe: Recipe, output: Path | None, seconds: Sequence[float], draws:
             f"the recipe {recipe.name!r} adapts to nothing",
             hint="add --set adaptation.unit=speaker",
         )
+    if recipe.model_kind != "probe":
+        raise UsageError(
+            "bad_value", f"the recipe {recipe.name!r} is no probe; others would be trained anew for every curve"
+        )
     if recipe.is_study:
         raise UsageError("bad_value", f"the recipe {recipe.name!r} is a study; name one without variants")
     if draws < 1 or any(not 0 < s < float("inf") for s in seconds):
