@@ -149,7 +149,8 @@ def _check(recipe: Recipe, output: Path | None, seconds: Sequence[float], draws:
         )
     if recipe.model_kind != "probe":
         raise UsageError(
-            "bad_value", f"the recipe {recipe.name!r} is no probe; others would be trained anew for every curve"
+            "bad_value",
+            f"the recipe {recipe.name!r} is no probe; others would be trained anew for every curve",
         )
     if recipe.is_study:
         raise UsageError("bad_value", f"the recipe {recipe.name!r} is a study; name one without variants")

@@ -90,18 +90,19 @@ class KernelRidge(nn.Module):
 
     def votes(self, features: Tensor) -> Tensor:
         """The logits of each member: (B, D) to (B, M, K)."""
-        z = (features - self.mean) / self.std
-        kernels = [
-            radial(a, b, self.options.scale)
-            for a, b in zip(
-                torch.split(z, [*self.sizes], 1), torch.split(self.anchors, [*self.sizes], 1), strict=True
-            )
-        ]
-        similar = torch.stack(kernels).mean(0)  # (B, A)
-        scores = similar @ self.dual * self.gain
+        z = (
+            (features - self.mean) / self.std
+        ).double()  # weights of either sign cancel out: 32 bits keep too little
+        parts = zip(
+            torch.split(z, [*self.sizes], 1),
+            torch.split(self.anchors.double(), [*self.sizes], 1),
+            strict=True,
+        )
+        similar = torch.stack([radial(a, b, self.options.scale) for a, b in parts]).mean(0)  # (B, A)
+        scores = similar @ self.dual.double() * self.gain
         if self.options.cautious:  # e^-novelty is the similarity to the nearest anchor
             scores = scores * similar.amax(1, keepdim=True).clamp(min=FLOOR) ** self.caution
-        return scores.reshape(-1, self.options.members, self.n_classes)
+        return scores.to(features.dtype).reshape(-1, self.options.members, self.n_classes)
 
     def fit(
         self,

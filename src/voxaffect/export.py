@@ -27,7 +27,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -98,7 +97,7 @@ def export(
 
     `metadata` is the JSON object of the model file; its `members`, `inputs` and `adaptation` are filled in here.
     Members may read different features. Members with the very same frozen encoder share it. With `half` the weights
-    are rounded to 16 bits and kept so, half the size, a kernel's anchors to 8; they are computed with in 32 bits.
+    are rounded to 16 bits and kept so, half the size; they are computed with in 32 bits, as without it.
 
     Raises:
         ArtefactError: `parity` if ONNX Runtime and torch differ by more than `tolerance`; nothing is
@@ -122,8 +121,7 @@ def export(
         if ensemble.adapts:
             description["adaptation"] = _adaptation(ensemble)
         graph = _trace(ensemble)
-        if half:
-            _halve(graph.graph)
+        _narrow(graph.graph, half=half)
         _describe(graph, description)
         content = write_digest(graph.SerializeToString())
         difference = _checked_parity(ensemble, content, Path(path).name)
@@ -141,73 +139,46 @@ def export(
 
 
 def _rounded(models: Sequence[nn.Module]) -> tuple[list[nn.Module], float]:
-    """Copies with larger weights rounded to 16 bits, anchors to 8, and the largest change of a probability by it."""
+    """Copies with every larger weight rounded to 16 bits, and the largest difference of a probability it makes."""
     copies = [copy.deepcopy(model).cpu().eval() for model in models]
     batch = _example((3.0, 1.3, 0.7), published=_is_fixed(Ensemble(copies)))
     with torch.no_grad():
         whole = [made(batch).softmax(-1) for made in copies]
         for made in copies:
-            for module in made.modules():
-                if isinstance(module, KernelRidge) and module.anchors.numel() >= HALVED_FROM:
-                    scale = _scales(module.anchors.numpy())
-                    module.anchors.copy_(torch.from_numpy(np.round(module.anchors.numpy() / scale) * scale))
+            # Dual weights stay as they are: large ones of either sign cancel out, and there are few.
+            kept = {id(m.dual) for m in made.modules() if isinstance(m, KernelRidge)}
             for values in (*made.parameters(), *made.buffers()):
-                if values.dtype == torch.float32 and values.numel() >= HALVED_FROM:
+                wide = values.dtype == torch.float32 and values.numel() >= HALVED_FROM
+                if wide and id(values) not in kept:
                     values.copy_(values.half().float())
         rounded = [made(batch).softmax(-1) for made in copies]
     return copies, max(float((a - b).abs().max()) for a, b in zip(whole, rounded, strict=True))
 
 
-def _scales(anchors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """What a step of 8 bits is in each column of `anchors` (A, D): a power of two, so that rounding is exact: (D,)."""
-    largest = np.maximum(np.abs(anchors).max(axis=0), 1e-6)
-    return np.asarray(2.0 ** np.ceil(np.log2(largest / 127)), dtype=np.float32)
-
-
-def _in_eight_bits(
-    values: npt.NDArray[np.float32],
-) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float32], int] | None:
-    """`values` as whole numbers of steps, the steps, and the axis along which they differ; None where it cannot be."""
-    for axis in (1, 0) if values.ndim == 2 else ():
-        across = np.moveaxis(values, axis, 1)
-        scale = _scales(across)
-        steps = across / scale
-        if np.array_equal(np.round(steps), steps) and np.abs(steps).max() <= 127:
-            return np.moveaxis(steps, 1, axis).astype(np.int8), scale, axis
-    return None
-
-
-def _halve(graph: onnx.GraphProto) -> None:
-    """Keep every initializer that 8 or 16 bits can hold exactly in so many, and make it 32 before whatever reads it."""
+def _narrow(graph: onnx.GraphProto, *, half: bool) -> None:
+    """Keep every large initializer in as few bits as hold it exactly, 32 or with `half` 16, and cast it before use."""
     from onnx import TensorProto, helper, numpy_helper
 
-    casts, steps = [], []
+    narrower = {TensorProto.DOUBLE: [np.float32], TensorProto.FLOAT: []}
+    casts = []
     defaults = {
         value.name for value in graph.input
     }  # of inputs that may be left out: they keep name and type
     for tensor in graph.initializer:
-        if tensor.data_type != TensorProto.FLOAT or tensor.name in defaults:
+        if tensor.data_type not in narrower or tensor.name in defaults:
             continue
         values = numpy_helper.to_array(tensor)
-        halved = values.astype(np.float16)
-        if values.size < HALVED_FROM or not np.array_equal(halved.astype(np.float32), values):
+        if values.size < HALVED_FROM:
             continue
-        name = tensor.name
-        coarse = _in_eight_bits(values)
-        if coarse is not None:
-            whole, step, axis = coarse
-            tensor.CopyFrom(numpy_helper.from_array(whole, name + "/eighth"))
-            steps.append(numpy_helper.from_array(step, name + "/step"))
-            inputs = [tensor.name, name + "/step"]
-            node = helper.make_node("DequantizeLinear", inputs, [name], axis=axis, name=name + "/scaled")
-            casts.append(node)
-            continue
-        tensor.CopyFrom(numpy_helper.from_array(halved, name + "/half"))
-        casts.append(
-            helper.make_node("Cast", [tensor.name], [name], to=TensorProto.FLOAT, name=name + "/cast")
-        )
+        kinds: list[type[np.floating[Any]]] = [*([np.float16] if half else []), *narrower[tensor.data_type]]
+        for kind in kinds:
+            kept = values.astype(kind)
+            if np.array_equal(kept.astype(values.dtype), values):
+                name, wide = tensor.name, tensor.data_type
+                tensor.CopyFrom(numpy_helper.from_array(kept, name + "/narrow"))
+                casts.append(helper.make_node("Cast", [tensor.name], [name], to=wide, name=name + "/cast"))
+                break
     nodes = [*casts, *graph.node]
-    graph.initializer.extend(steps)
     del graph.node[:]
     graph.node.extend(nodes)
 
