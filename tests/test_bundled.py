@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from voxaffect.calibration import ece
 from voxaffect.cli import main
 from voxaffect.cli.demo import CLIPS
 from voxaffect.evaluation import evaluate
@@ -50,10 +51,9 @@ def test_card_and_readme_say_what_another_corpus_does_to_it() -> None:
         ua = f"{100 * evaluate(run.select(rows), n_bootstrap=100).ua.value:.1f} on "
         assert ua in card
         assert ua in readme
-    ece = (
-        f"calibration error {100 * certainty(run, TEMPERATURES).ece:.1f} %" if False else "calibration error"
-    )
-    assert ece in card
+    said = f"calibration error {100 * ece(run.confidence, run.predicted == run.truth):.1f} %"
+    assert said in card
+    assert said in readme
 
 
 def test_what_noise_costs_it_is_what_its_answers_give() -> None:
