@@ -82,6 +82,7 @@ class CountingEncoder:
     inputs = ("log_mel",)
     states_name = "speech_states"
     dim = 3
+    stride = 1
 
     def __init__(self, digest: str = "one", fewer: int = 0) -> None:
         self.digest, self.fewer, self.runs = digest, fewer, 0

@@ -210,7 +210,8 @@ def test_the_small_model_is_small_and_every_weight_learns() -> None:
     assert model.inputs == ("spectrogram", "mfcc", "waveform")
     assert sum(p.numel() for p in model.parameters()) < 1_500_000
     F.cross_entropy(model(batch([16_000, 9_000])), torch.tensor([0, 7])).backward()
-    assert [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()] == []
+    still = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()]
+    assert still == ["wiring.co_attention.key.bias"]  # the same for all states, it changes no weight
 
 
 def test_a_small_model_learns_what_it_is_shown() -> None:

@@ -217,7 +217,7 @@ def test_a_probe_becomes_a_model_file(checkpoint: Path, tmp_path: Path) -> None:
         ({"kernels": ("poly",)}, "unknown kernels 'poly'"),
         ({"statistics": ("max",)}, "unknown statistics 'max'"),
         ({"penalties": ()}, "grid is empty"),
-        ({"inner_folds": 1}, "inner_folds is under 2"),
+        ({"inner_folds": 1}, "inner_folds is 1; expected 2 or more, or 0"),
     ],
 )
 def test_a_wrong_grid_is_refused(changes: dict[str, Any], message: str) -> None:

@@ -244,7 +244,15 @@ class Recipe:
     @property
     def is_study(self) -> bool:
         """Whether it asks for several runs: members, variants or both."""
-        return bool(self.variants) or self.protocol.folds == "members"
+        drawn = self.protocol.members > 0 and not self.protocol.member
+        return bool(self.variants) or self.protocol.folds == "members" or drawn
+
+    @property
+    def member_names(self) -> tuple[str, ...]:
+        """Its members: those that it names, or as many `m1`, `m2` … as it draws in each fold."""
+        protocol = self.protocol
+        drawn = 0 if protocol.folds == "members" or protocol.member else protocol.members
+        return tuple(self.members) or tuple(f"m{i + 1}" for i in range(drawn))
 
     @property
     def model_kind(self) -> str:
@@ -268,11 +276,17 @@ class Recipe:
 
     def member(self, name: str) -> Recipe:
         """The recipe of the member `name` alone."""
+        protocol, members = self.protocol, dict(self.members)
+        if members:
+            members = {name: members[name]}
+        else:
+            protocol = dataclasses.replace(protocol, member=1 + self.member_names.index(name))
         return dataclasses.replace(
             self,
             name=f"{self.name}/{name}",
             title=f"{self.title or self.name}, {name}",
-            members={name: self.members[name]},
+            protocol=protocol,
+            members=members,
             variants={},
         )
 
