@@ -185,7 +185,7 @@ class MaskedCoAttention(nn.Module):
             assert self.learned is not None
             queries = self.learned.expand(states.shape[0], -1)
         by_head = (self.heads, -1, states.shape[2])
-        q = queries.reshape(len(queries), self.heads, -1) * self.scale
+        q = queries.reshape(queries.shape[0], self.heads, -1) * self.scale
         asked = torch.einsum("bhd,hdk->bhk", q, self.key.weight.reshape(by_head)) * self.norm.weight
         mean = states.mean(2)
         square = torch.linalg.vector_norm(states, dim=2).square() / states.shape[2]
