@@ -69,6 +69,12 @@ def test_labels_are_put_in_alphabetical_order(tmp_path: Path) -> None:
             MINIMAL + "[protocol]\ntrain_speakers = 7\n",
             "train_speakers goes with folds = 'members', not with 'leave-one-speaker",
         ),
+        (
+            MINIMAL + "[protocol]\nmembers = 3\n[variants.a]\nmembers = ['m1', 'm4']\n",
+            r"variant 'a' has members \['m1', 'm4'\]; expected two or more of \['m1', 'm2', 'm3'\], each once",
+        ),
+        (MINIMAL + "[protocol]\nmembers = 3\n[variants.a]\nmembers = ['m1']\n", "variant 'a' has members"),
+        (MINIMAL + "[variants.a]\nmembers = ['m1', 'm2']\n", r"expected two or more of \[\], each once"),
         (MINIMAL + "[protocol]\nmembers = 1\n", "members must be at least 2, got 1"),
         (MINIMAL + "[protocol]\nmembers = 2\nmember = 3\n", "member is 3; expected 1 to 2 of the members"),
         (

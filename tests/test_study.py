@@ -191,13 +191,14 @@ def test_drawn_members_are_written_down(corpus: Path, tmp_path: Path) -> None:
 
 def test_members_drawn_in_each_fold_vote_on_every_speaker(corpus: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    asked = ["protocol.members=2", "protocol.dev_speakers=1", "variants.wide.title='Wide'"]
+    asked = ["protocol.members=3", "protocol.dev_speakers=1", "variants.wide.members=['m1', 'm2']"]
+    asked += ["variants.heard.members=['m2', 'm3']"]
     study = trained(read_recipe(corpus / "variants.toml", asked), run)
     assert json.loads((run / "study.json").read_text())["vote"] == "majority"
-    for variant in ("wide", "heard"):
-        assert len(study.ensembles[variant].members) == 2
+    for variant, members in (("wide", ("m1", "m2")), ("heard", ("m2", "m3"))):
+        assert [m.name for m in study.ensembles[variant].members] == list(members)
         assert len(read_csv(run / variant / "predictions.csv")) == 24
-        folds = [json.loads((run / variant / "runs" / m / "folds.json").read_text()) for m in ("m1", "m2")]
+        folds = [json.loads((run / variant / "runs" / m / "folds.json").read_text()) for m in members]
         for mine, theirs in zip(*folds, strict=True):
             assert mine["test"] == theirs["test"]
             assert mine["dev"] != theirs["dev"]

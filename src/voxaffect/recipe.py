@@ -180,7 +180,7 @@ class Recipe:
     """A whole recipe. `model` and `features` are read by the modules that own them.
 
     `members` train on other speakers each and vote (`ensemble`); `variants` are the recipe with some of its tables
-    changed, trained side by side. With either, it is a study.
+    changed, trained side by side; one that says `members` has only those. With either, it is a study.
     """
 
     name: str
@@ -210,8 +210,9 @@ class Recipe:
             raise ValueError("a 'weighted' vote is fitted on dev speakers; select_on = 'test' leaves none")
         for name, changes in self.variants.items():
             _check_name("variant", name)
+            self._check_trained(name)
             for key in changes:
-                if key not in VARIABLE:
+                if key not in (*VARIABLE, "members"):
                     raise ValueError(f"variant {name!r} changes {key!r}; it may change {list(VARIABLE)}")
         if self.augmentation.mixup > 0 and self.distillation.checkpoint:
             raise ValueError("mixup and distillation do not go together: a mixture has no moment of its own")
@@ -231,6 +232,16 @@ class Recipe:
         speakers = [(frozenset(m.train), frozenset(m.dev)) for m in self.members.values()]
         if len(set(speakers)) != len(speakers):
             raise ValueError("two members train and select on the same speakers; they would be one")
+
+    def _check_trained(self, variant: str) -> None:
+        chosen, known = self.variants[variant].get("members"), self.member_names
+        if chosen is None:
+            return
+        listed = isinstance(chosen, list | tuple) and len({*chosen}) == len(chosen) > 1
+        if not listed or not {*chosen} <= {*known}:
+            raise ValueError(
+                f"variant {variant!r} has members {chosen!r}; expected two or more of {list(known)}, each once"
+            )
 
     def _check_adaptation(self) -> None:
         if self.adaptation.unit == "none":
@@ -263,13 +274,18 @@ class Recipe:
         """`path` of the recipe, relative paths taken from the recipe's own folder."""
         return Path(self.folder) / path
 
+    def members_of(self, variant: str) -> tuple[str, ...]:
+        """The members that `variant` trains: all, unless it names some."""
+        return tuple(self.variants[variant].get("members", self.member_names))
+
     def variant(self, name: str) -> Recipe:
         """The recipe of the variant `name`: its changes laid over this recipe's tables.
 
         Raises:
             UsageError: what `voxaffect.options.from_table` finds in the changed tables.
         """
-        table = overlaid(to_table(self), self.variants[name])
+        changes = {key: value for key, value in self.variants[name].items() if key != "members"}
+        table = overlaid(to_table(self), changes)
         title = self.variants[name].get("title") or f"{self.title or self.name}: {name}"
         table |= {"name": f"{self.name}/{name}", "title": title, "variants": {}}
         return from_table(Recipe, table, f"{self.name}.variants.{name}")

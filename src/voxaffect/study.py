@@ -115,7 +115,8 @@ def systems_of(recipe: Recipe, table: UtteranceTable, run: Path) -> tuple[System
     systems = []
     for name, variant in variants.items():
         folder = run / name
-        members = {member: variant.member(member) for member in recipe.member_names} or {"": variant}
+        names = recipe.members_of(name) if name else recipe.member_names
+        members = {member: variant.member(member) for member in names} or {"": variant}
         runs = {
             member: Run(own, RunFolder(folder / "runs" / member if member else folder), plan(own, table))
             for member, own in members.items()
