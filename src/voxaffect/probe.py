@@ -204,6 +204,7 @@ def fit_probe(
     chosen_on = np.any(held_out, axis=0) & judged
     fitted_on = np.ones(len(targets), bool) if judges is None else ~judges
     results: list[tuple[float, Choice, np.ndarray]] = []
+    duals: dict[Choice, np.ndarray] = {}  # of a single held-out part, whose rest is what is fitted on in the end
     for (layers, statistics), features in pooled.items():
         for name in options.kernels:
             scores = {penalty: np.zeros((len(targets), n_classes)) for penalty in options.penalties}
@@ -213,7 +214,10 @@ def fit_probe(
                 gram = kernel(z, z, name, options.rbf_scale)
                 across = kernel((features[test] - mean) / std, z, name, options.rbf_scale)
                 for penalty in options.penalties:
-                    scores[penalty][test] = across @ solve(gram, targets[rest], penalty, n_classes)
+                    dual = solve(gram, targets[rest], penalty, n_classes)
+                    scores[penalty][test] = across @ dual
+                    if judges is not None:
+                        duals[Choice(layers, statistics, name, penalty)] = dual
             for penalty, values in scores.items():
                 found = float(ua(confusion(targets[chosen_on], values[chosen_on].argmax(axis=1), n_classes)))
                 results.append((found, Choice(layers, statistics, name, penalty), values))
@@ -222,9 +226,11 @@ def fit_probe(
     scale = 1.0 / fit_temperature(out_of_fold[chosen_on], targets[chosen_on])
 
     z, mean, std = standardise(pooled[choice.layers, choice.statistics][fitted_on])
-    dual = solve(
-        kernel(z, z, choice.kernel, options.rbf_scale), targets[fitted_on], choice.penalty, n_classes
-    )
+    if judges is None:
+        gram = kernel(z, z, choice.kernel, options.rbf_scale)
+        dual = solve(gram, targets[fitted_on], choice.penalty, n_classes)
+    else:
+        dual = duals[choice]
     probe = Probe(speech, choice, options.rbf_scale, len(z), n_classes)
     probe.mean.copy_(torch.from_numpy(mean))
     probe.std.copy_(torch.from_numpy(std))
