@@ -204,7 +204,8 @@ def fit_probe(
     chosen_on = np.any(held_out, axis=0) & judged
     fitted_on = np.ones(len(targets), bool) if judges is None else ~judges
     results: list[tuple[float, Choice, np.ndarray]] = []
-    duals: dict[Choice, np.ndarray] = {}  # of a single held-out part, whose rest is what is fitted on in the end
+    # Where `judges` choose, the rest is what is fitted on in the end: solved once.
+    duals: dict[Choice, np.ndarray] = {}
     for (layers, statistics), features in pooled.items():
         for name in options.kernels:
             scores = {penalty: np.zeros((len(targets), n_classes)) for penalty in options.penalties}

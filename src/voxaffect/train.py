@@ -137,7 +137,8 @@ def train_runs(
         tasks = [
             (run, store, part) for run, store in zip(members, stores, strict=True) for part in run.unfinished
         ]
-        tasks.sort(key=lambda task: task[0].recipe.protocol.seeds.index(task[2].seed))  # whole seeds, one by one
+        # The first seed of all members and variants comes first.
+        tasks.sort(key=lambda task: task[0].recipe.protocol.seeds.index(task[2].seed))
         n_epochs = sum(epochs_of(run.recipe) for run, _, _ in tasks)
         with tqdm(total=n_epochs, unit="epoch", disable=silent, desc=title) as bar:
 
