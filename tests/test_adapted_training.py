@@ -405,3 +405,29 @@ def test_committed_adapted_figures_are_what_the_committed_answers_give(run: Path
     assert isinstance(found, dict)
     for name, measure in found.items():
         assert stored["measures"][name]["value"] == pytest.approx(measure["value"], abs=1e-9)
+
+
+def test_dev_speakers_who_choose_alone_and_adaptation_do_not_go_together(
+    corpus: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match=r"bad_value: \[adaptation\] needs answers about all speakers"):
+        train(tiny(corpus, "model.inner_folds=0"), tmp_path / "run")
+
+
+def test_copies_join_the_training_speakers_and_the_dev_speakers_choose(corpus: Path, tmp_path: Path) -> None:
+    recipe = tiny(
+        corpus,
+        "adaptation.unit=none",
+        "model.inner_folds=0",
+        "augmentation.copies=2",
+        "augmentation.gain=3.0",
+    )
+    train(recipe, tmp_path / "run")
+    for place in sorted((tmp_path / "run" / "parts").iterdir()):
+        (fold,) = [
+            f
+            for f in json.loads((tmp_path / "run" / "folds.json").read_text())
+            if place.name == f"{f['seed']}-{f['name']}"
+        ]
+        judged = read_csv(place / "dev_predictions.csv")
+        assert set(judged.speakers) == set(fold["dev"])

@@ -545,6 +545,39 @@ def test_cached_states_give_the_same_answer(mix: object, checkpoints: dict[str, 
             assert torch.equal(first, wanted)
 
 
+@pytest.mark.parametrize("kind", ["whisper", "wav2vec2"])
+def test_a_stride_averages_neighbours_and_padding_counts_for_nothing(
+    kind: str, checkpoints: dict[str, Path]
+) -> None:
+    plain, thinned = speech(checkpoints[kind], mix=1), speech(checkpoints[kind], mix=1, stride=4)
+    inputs = batch([16_000, 9_000], padding=2_000)
+    with torch.no_grad():
+        states, given = plain.states(inputs, (1,)), thinned.states(inputs, (1,))
+        mask = thinned(inputs)[1]
+        for i, n in enumerate(plain.n_states(inputs["n_samples"]).tolist()):
+            wanted = torch.stack([part.mean(0) for part in states[i, 0, :n].split(4)])
+            torch.testing.assert_close(given[i, 0, : len(wanted)], wanted, atol=1e-5, rtol=1e-5)
+            assert int(mask[i].sum()) == len(wanted)
+
+
+def test_states_cached_before_the_stride_give_the_same_answer(checkpoints: dict[str, Path]) -> None:
+    from voxaffect.examples import averaged
+
+    encoder = speech(checkpoints["whisper"], stride=3)
+    inputs = batch([16_000])
+    item = {name: value[0].numpy() for name, value in inputs.items()}
+    cached = encoder.numpy_states(item)
+    assert cached.shape[0] == 50  # of every stride the same
+    assert encoder.states_key == speech(checkpoints["whisper"]).states_key
+    kept = torch.from_numpy(averaged(cached, encoder.stride))[None].transpose(1, 2)
+    with torch.no_grad():
+        wanted, mask = encoder(inputs)
+        given, cached_mask = encoder({"speech_states": kept, "n_samples": inputs["n_samples"]})
+    assert given.shape[1] == 17
+    torch.testing.assert_close(given, wanted, atol=0.01, rtol=0)  # float16
+    assert torch.equal(mask, cached_mask)
+
+
 def test_what_decides_the_cached_states_is_in_their_key(checkpoints: dict[str, Path]) -> None:
     whisper, wav2vec2 = checkpoints["whisper"], checkpoints["wav2vec2"]
     encoders = [
@@ -646,6 +679,7 @@ def test_models_of_other_types_are_refused(imagenet: Path, tmp_path: Path) -> No
     [
         ({"mix": "mean"}, "speech mix 'mean'; expected 'learned' or a state's number"),
         ({"mix": True}, "speech mix True"),
+        ({"stride": 0}, "speech stride 0; expected at least 1"),
         ({"normalise": "yes"}, r"speech normalise 'yes'; expected one of \['auto', 'always', 'never'\]"),
         ({"frozen": False, "tune_last": 1}, "tune_last 1 needs frozen = true"),
         ({"mix": 7}, "speech mix 7; the checkpoint has 4 states"),

@@ -82,6 +82,7 @@ class CountingEncoder:
     inputs = ("log_mel",)
     states_name = "speech_states"
     dim = 3
+    stride = 1
 
     def __init__(self, digest: str = "one", fewer: int = 0) -> None:
         self.digest, self.fewer, self.runs = digest, fewer, 0
@@ -203,6 +204,20 @@ def test_a_copy_with_fewer_segments_gives_its_last(tmp_path: Path) -> None:
     made = store(table(tmp_path, (50_000,)), PUBLISHED, ("mfcc",), fast)
     items = [made.training_item((0, 1), np.random.default_rng(i)) for i in range(20)]
     assert len({item["mfcc"].tobytes() for item in items}) == 2
+
+
+def test_a_stride_thins_the_states_of_every_item_and_the_cache_serves_all_strides(tmp_path: Path) -> None:
+    utterances, cache = table(tmp_path, (16_000,)), tmp_path / "cache"
+    plain = CountingEncoder()
+    (every,) = store(utterances, windowed(0.0), (), frozen=(plain,), cache=cache).judged(0)
+    thinning = CountingEncoder()
+    thinning.stride = 4
+    (item,) = store(utterances, windowed(0.0), (), frozen=(thinning,), cache=cache).judged(0)
+    assert (plain.runs, thinning.runs) == (1, 0)
+    states = every["speech_states"].astype(np.float32)
+    wanted = [states[i : i + 4].mean(axis=0) for i in range(0, 50, 4)]
+    np.testing.assert_allclose(item["speech_states"], wanted, rtol=1e-3)
+    assert item["speech_states"].dtype == np.float16
 
 
 def test_targets_are_the_numbers_of_the_labels(tmp_path: Path) -> None:

@@ -165,6 +165,17 @@ def test_the_real_whisper_exports(shared_weights: Path, tmp_path: Path) -> None:
     assert_agrees(tmp_path / "model.onnx", members, batch([16_000, 8_000]))
 
 
+def test_batch_norm_and_a_stride_export(tmp_path: Path) -> None:
+    save_speech("whisper", tmp_path / "whisper")
+    speech = SpeechOptions(str(tmp_path / "whisper"), stride=4)
+    made = model(ModelOptions(3, mfcc=BILSTM, speech=speech, width=8, norm="batch"))
+    made.train()(batch([16_000, 8_000, 12_345]))  # so that the running statistics are not those of the start
+    made.eval()
+    export([made], tmp_path / "m.onnx", metadata=METADATA)
+    for lengths in ([16_000], [12_345, 4_000], [160]):
+        assert_agrees(tmp_path / "m.onnx", [made], batch(lengths))
+
+
 def test_published_wiring_exports(tmp_path: Path) -> None:
     speech = str(save_speech("wav2vec2", tmp_path / "wav2vec2"))
     vit = VitOptions(

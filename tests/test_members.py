@@ -11,7 +11,7 @@ import pytest
 
 from speaker_tables import EMODB, GENDERS, IEMOCAP, RAVDESS, a_table
 from voxaffect.errors import CorpusError, UsageError
-from voxaffect.members import draw_members, member_fold, resolved
+from voxaffect.members import draw_members, fold_members, member_fold, resolved
 from voxaffect.protocol_options import MemberOptions, ProtocolOptions
 from voxaffect.recipe import DataOptions, Recipe
 from voxaffect.splits import Fold
@@ -93,6 +93,43 @@ def test_too_few_speakers_are_refused(n: int, n_train: int, n_dev: int, message:
         draw_members(a_table(IEMOCAP), n, n_train, n_dev, test=TEST)
 
 
+# --- drawn in each fold
+
+FOLD = Fold("f1", RAVDESS[6:], RAVDESS[4:6], RAVDESS[:4])
+
+
+def test_members_of_a_fold_take_turns_to_select_and_all_others_train() -> None:
+    members = fold_members(FOLD, 7, 3, genders=GENDERS, seed=1)
+    assert len({m.dev for m in members}) == 7
+    for member in members:
+        assert (member.name, member.test) == ("f1", FOLD.test)
+        assert set(member.train) | set(member.dev) == set(RAVDESS[4:])
+        assert len(Counter(GENDERS[s] for s in member.dev)) == 2
+    turns = Counter(s for m in members for s in m.dev)
+    assert max(turns.values()) <= 2  # 21 places for twenty speakers
+
+
+def test_the_members_of_a_fold_are_the_same_for_the_same_seed_and_fold() -> None:
+    drawn = fold_members(FOLD, 7, 3, genders=GENDERS, seed=1)
+    again = fold_members(replace(FOLD, train=FOLD.train[::-1]), 7, 3, genders=GENDERS, seed=1)
+    assert drawn == again
+    assert drawn != fold_members(FOLD, 7, 3, genders=GENDERS, seed=2)
+    other = fold_members(replace(FOLD, name="f2"), 7, 3, genders=GENDERS, seed=1)
+    assert [m.dev for m in drawn] != [m.dev for m in other]
+
+
+@pytest.mark.parametrize(
+    ("n", "n_dev", "message"),
+    [
+        (2, 20, "fold 'f1' has 20 speakers who do not test; 20 dev speakers leave none to train on"),
+        (21, 1, "the 20 speakers of fold 'f1' who do not test do not give 21 different choices of 1 dev"),
+    ],
+)
+def test_too_few_speakers_in_a_fold_are_refused(n: int, n_dev: int, message: str) -> None:
+    with pytest.raises(UsageError, match=f"too_few_speakers: {message}"):
+        fold_members(FOLD, n, n_dev)
+
+
 # --- in a recipe
 
 
@@ -141,3 +178,13 @@ def test_each_member_of_a_recipe_is_its_own() -> None:
         ValueError, match="two members train and select on the same speakers; they would be one"
     ):
         recipe({"m1": M1, "m2": replace(M1, train=M1.train[::-1])})
+
+
+def test_a_recipe_of_ordinary_folds_names_the_members_that_it_draws() -> None:
+    drawn = Recipe("r", DataOptions(("ravdess",)), ProtocolOptions(folds="ravdess-emobox", members=3))
+    assert drawn.is_study
+    assert drawn.member_names == ("m1", "m2", "m3")
+    assert resolved(drawn, a_table(RAVDESS)) is drawn
+    second = drawn.member("m2")
+    assert (second.name, second.protocol.member, second.is_study) == ("r/m2", 2, False)
+    assert second.digest != drawn.member("m3").digest

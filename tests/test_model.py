@@ -19,7 +19,7 @@ from voxaffect.encoders.vit import VitOptions
 from voxaffect.encoders.waveform import WaveformOptions
 from voxaffect.errors import ArtefactError, UsageError
 from voxaffect.model import PRESETS, CoAttention, ModelOptions, as_batch, camser_alexnet, camser_vit, small
-from voxaffect.wiring import AttentiveStatistics, MaskedCoAttention
+from voxaffect.wiring import AttentiveStatistics, FeatureNorm, MaskedCoAttention
 
 torch.set_num_threads(1)
 
@@ -70,6 +70,32 @@ def test_padding_does_not_change_the_answer_whatever_branches_are_on(options: Mo
         assert logits.shape == (4, 5)
         for i, n in enumerate(LENGTHS):
             torch.testing.assert_close(logits[i], model(batch([n]))[0], atol=1e-5, rtol=0)
+
+
+def test_batch_norm_gives_each_feature_its_own_scale_and_padding_changes_nothing() -> None:
+    model = CoAttention(ModelOptions(5, mfcc=BILSTM, speech=WAVEFORM, width=16, norm="batch"))
+    inputs = batch(LENGTHS, padding=3_000)
+    model.fit_normalisation([inputs])
+    seen = []
+    model.wiring.vectors["speech"][0].register_forward_hook(lambda *call: seen.append(call[2]))
+    for _ in range(200):
+        model.train()(inputs)
+    torch.testing.assert_close(seen[-1].mean(0), torch.zeros_like(seen[-1][0]), atol=1e-4, rtol=0)
+    model.eval()
+    with torch.no_grad():
+        logits = model(inputs)
+        for i, n in enumerate(LENGTHS):
+            torch.testing.assert_close(logits[i], model(batch([n]))[0], atol=1e-5, rtol=0)
+
+
+def test_an_item_alone_in_a_training_batch_is_normed_as_in_use() -> None:
+    norm = FeatureNorm(3)
+    norm.train()(torch.tensor([[1.0, 5.0, 0.0], [3.0, 5.0, 2.0]]))
+    running = norm.running_mean.clone()
+    alone = torch.tensor([[2.0, 4.0, 1.0]])
+    given = norm(alone)
+    assert torch.equal(norm.running_mean, running)
+    torch.testing.assert_close(given, norm.eval()(alone))
 
 
 def test_a_model_reads_the_features_of_its_branches_only() -> None:
@@ -210,7 +236,8 @@ def test_the_small_model_is_small_and_every_weight_learns() -> None:
     assert model.inputs == ("spectrogram", "mfcc", "waveform")
     assert sum(p.numel() for p in model.parameters()) < 1_500_000
     F.cross_entropy(model(batch([16_000, 9_000])), torch.tensor([0, 7])).backward()
-    assert [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()] == []
+    still = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()]
+    assert still == ["wiring.co_attention.key.bias"]  # the same for all states, it changes no weight
 
 
 def test_a_small_model_learns_what_it_is_shown() -> None:
@@ -309,6 +336,11 @@ def test_a_branch_without_a_kind_is_the_first_of_its_kinds() -> None:
             r"wiring 'star'; expected one of \['native', 'published', 'kernel'\]",
         ),
         ({"n_classes": 3, "mfcc": {}, "pooling": "max"}, "pooling 'max'; expected one of"),
+        ({"n_classes": 3, "mfcc": {}, "norm": "none"}, r"norm 'none'; expected one of \['layer', 'batch'\]"),
+        (
+            {"n_classes": 3, "mfcc": {}, "norm": "batch", "wiring": "kernel"},
+            "model.norm goes with wiring = 'native', not with 'kernel'",
+        ),
         ({"n_classes": 3, "mfcc": {}, "dropout": 1.0}, r"dropout in \[0, 1\)"),
     ],
 )

@@ -98,10 +98,22 @@ def test_what_hears_otherwise_is_prepared_apart(corpus: Path) -> None:
         ["model.speech.checkpoint=wav2vec2"],
         ["model.speech=false"],  # reads less of the first
         ["protocol.seeds=[2]"],  # other altered copies
+        ["augmentation.time_mask=0"],
+        ["augmentation.time_mask=0", "model.speech.stride=2"],
     )
     encoders = Encoders()
     needs = [needs_of(tiny(corpus, *change), encoders) for change in changes]
-    assert together(needs) == [[0, 1, 5], [2], [3], [4], [6]]
+    assert together(needs) == [[0, 1, 5], [2], [3], [4], [6], [7], [8]]
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_masks_in_hops_do_not_go_with_a_stride(corpus: Path, stride: int) -> None:
+    recipe = tiny(corpus, f"model.speech.stride={stride}", "augmentation.time_mask=9")
+    if stride == 1:
+        needs_of(recipe, Encoders())
+        return
+    with pytest.raises(UsageError, match=r"bad_value: augmentation.time_mask does not go with .*stride = 2"):
+        needs_of(recipe, Encoders())
 
 
 def test_what_a_model_reads_is_told_without_building_it(

@@ -85,7 +85,7 @@ def fitted(encoder: SpeechEncoder, items: list[dict[str, np.ndarray]], *rest: An
 
 
 @pytest.mark.parametrize("kernel", ["linear", "rbf"])
-@pytest.mark.parametrize("statistics", ["mean", "mean+std"])
+@pytest.mark.parametrize("statistics", ["mean", "mean+std", "mean+std+thirds"])
 def test_a_probe_learns_and_computes_what_it_was_fitted_on(
     checkpoint: Path, kernel: str, statistics: str
 ) -> None:
@@ -194,6 +194,51 @@ def test_squared_distances_are_never_negative() -> None:
     torch.testing.assert_close(distances, torch.cdist(a, a) ** 2, atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.parametrize("n", [1, 2, 3, 7, 9])
+def test_thirds_are_the_means_of_the_frames_that_exist(n: int) -> None:
+    states = torch.randn(1, 2, 9, 4)
+    given = pool(states, torch.tensor([n]), (1,), "mean+std+thirds")[0].view(5, 4)
+    x = states[0, 1, :n]
+    torch.testing.assert_close(given[0], x.mean(0))
+    torch.testing.assert_close(given[1], x.std(0, correction=0), atol=1e-5, rtol=1e-5)
+    for third in range(3):
+        start, stop = n * third // 3, n * (third + 1) // 3
+        torch.testing.assert_close(given[2 + third], x[start : max(stop, start + 1)].mean(0))
+
+
+def test_the_grid_pools_each_statistic_as_if_alone(checkpoint: Path) -> None:
+    encoder = SpeechEncoder(SpeechOptions(str(checkpoint))).eval()
+    batches = cached_batches(encoder, dataset()[0])
+    names = ("mean", "mean+std", "mean+std+thirds")
+    together = pool_grid(encoder, options(statistics=names), batches)
+    for layers in ((1,), (0, 2)):
+        for name in names:
+            rows = [pool(b["speech_states"], encoder.n_states(b["n_samples"]), layers, name) for b in batches]
+            np.testing.assert_array_equal(together[layers, name], torch.cat(rows).numpy())
+
+
+def test_copies_are_fitted_on_with_their_speaker_and_never_judged(checkpoint: Path) -> None:
+    encoder = SpeechEncoder(SpeechOptions(str(checkpoint))).eval()
+    items, targets, speakers = dataset()
+    settings = options(layers=((1,),), statistics=("mean",), kernels=("rbf",), penalties=(0.3,))
+    pooled = pool_grid(encoder, settings, cached_batches(encoder, items))
+    twice = {point: np.concatenate([values, values]) for point, values in pooled.items()}
+    is_copy = np.arange(2 * len(targets)) >= len(targets)
+    rest = (encoder, settings)
+    probe, report, log_probs = fit_probe(
+        *rest, twice, np.tile(targets, 2), speakers * 2, K, 1, copies=is_copy
+    )
+    assert len(probe.dual) == 2 * len(targets)
+    assert len(log_probs) == len(targets)
+    assert report["inner_ua"] == pytest.approx(1.0)
+    # A copy of another class would be learnt by its own speaker's fold alone, if copies of who judges were fitted on.
+    wrong = np.concatenate([targets, (targets + 1) % K])
+    only = np.where(is_copy & (np.array(speakers * 2) != "x/0"), np.tile(targets, 2), wrong)
+    *_, other = fit_probe(*rest, twice, only, speakers * 2, K, 1, copies=is_copy)
+    judged = np.array(speakers) == "x/0"
+    assert (other[judged].argmax(axis=1) == targets[judged]).all()
+
+
 def test_a_probe_becomes_a_model_file(checkpoint: Path, tmp_path: Path) -> None:
     from voxaffect.export import export
     from voxaffect.modelfile import SCHEMA, read_model
@@ -217,7 +262,7 @@ def test_a_probe_becomes_a_model_file(checkpoint: Path, tmp_path: Path) -> None:
         ({"kernels": ("poly",)}, "unknown kernels 'poly'"),
         ({"statistics": ("max",)}, "unknown statistics 'max'"),
         ({"penalties": ()}, "grid is empty"),
-        ({"inner_folds": 1}, "inner_folds is under 2"),
+        ({"inner_folds": 1}, "inner_folds is 1; expected 2 or more, or 0"),
     ],
 )
 def test_a_wrong_grid_is_refused(changes: dict[str, Any], message: str) -> None:

@@ -66,8 +66,28 @@ def test_labels_are_put_in_alphabetical_order(tmp_path: Path) -> None:
             "select_on = 'test' takes folds of speakers, not 'random' ones",
         ),
         (
-            MINIMAL + "[protocol]\nmembers = 7\n",
-            "members goes with folds = 'members', not with 'leave-one-speaker",
+            MINIMAL + "[protocol]\ntrain_speakers = 7\n",
+            "train_speakers goes with folds = 'members', not with 'leave-one-speaker",
+        ),
+        (
+            MINIMAL + "[protocol]\nmembers = 3\n[variants.a]\nmembers = ['m1', 'm4']\n",
+            r"variant 'a' has members \['m1', 'm4'\]; expected two or more of \['m1', 'm2', 'm3'\], each once",
+        ),
+        (MINIMAL + "[protocol]\nmembers = 3\n[variants.a]\nmembers = ['m1']\n", "variant 'a' has members"),
+        (MINIMAL + "[variants.a]\nmembers = ['m1', 'm2']\n", r"expected two or more of \[\], each once"),
+        (MINIMAL + "[protocol]\nmembers = 1\n", "members must be at least 2, got 1"),
+        (MINIMAL + "[protocol]\nmembers = 2\nmember = 3\n", "member is 3; expected 1 to 2 of the members"),
+        (
+            MINIMAL + "[protocol]\nmembers = 2\nfolds = '8:1:1-by-session'\n",
+            "members draw their own dev speakers; the folds '8:1:1-by-session' name them",
+        ),
+        (
+            MINIMAL + "[protocol]\nmembers = 2\nselect_on = 'test'\nallow_test_selection = true\n",
+            "members draw dev speakers among those who do not test",
+        ),
+        (
+            MEMBERS + "members = 2\ntrain_speakers = 4\nmember = 1\n",
+            "members of folds = 'members' go by their tables",
         ),
         (MINIMAL + "[protocol]\ntest_speakers = ['x']\n", "test_speakers goes with folds = 'members'"),
         (MINIMAL + "[protocol]\nfolds = 'members'\n", "needs test_speakers: whom all members are judged on"),
@@ -231,6 +251,7 @@ def test_keys_of_later_editions_leave_earlier_digests_alone(tmp_path: Path) -> N
         del table[key]
     later = {
         "members",
+        "member",
         "train_speakers",
         "test_speakers",
         "select_on",

@@ -189,6 +189,37 @@ def test_drawn_members_are_written_down(corpus: Path, tmp_path: Path) -> None:
     trained(read_recipe(corpus / "drawn.toml"), run, resume=True)  # drawn again, they are the same
 
 
+def test_members_drawn_in_each_fold_vote_on_every_speaker(corpus: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    asked = ["protocol.members=3", "protocol.dev_speakers=1", "variants.wide.members=['m1', 'm2']"]
+    asked += ["variants.heard.members=['m2', 'm3']"]
+    study = trained(read_recipe(corpus / "variants.toml", asked), run)
+    assert json.loads((run / "study.json").read_text())["vote"] == "majority"
+    for variant, members in (("wide", ("m1", "m2")), ("heard", ("m2", "m3"))):
+        assert [m.name for m in study.ensembles[variant].members] == list(members)
+        assert len(read_csv(run / variant / "predictions.csv")) == 24
+        folds = [json.loads((run / variant / "runs" / m / "folds.json").read_text()) for m in members]
+        for mine, theirs in zip(*folds, strict=True):
+            assert mine["test"] == theirs["test"]
+            assert mine["dev"] != theirs["dev"]
+            for fold in (mine, theirs):
+                assert len(fold["train"] + fold["dev"] + fold["test"]) == 6
+
+
+def test_members_of_folds_of_utterances_are_refused(corpus: Path, tmp_path: Path) -> None:
+    rows = ["id,fold,split"]
+    recipe = read_recipe(corpus / "variants.toml")
+    from voxaffect.train import read_table
+
+    for u in read_table(recipe, quiet=True):
+        part = {"anna": "test", "fred": "dev"}.get(u.speaker.partition("/")[2], "train")
+        rows.append(f"{u.id},f1,{part}")
+    (corpus / "by-id.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    asked = ["protocol.members=2", "protocol.folds=by-id.csv"]
+    with pytest.raises(UsageError, match="bad_value: members take folds of speakers; 'f1' is of utterances"):
+        trained(read_recipe(corpus / "variants.toml", asked), tmp_path / "run")
+
+
 def test_variants_of_ordinary_folds_stand_side_by_side(corpus: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     study = trained(read_recipe(corpus / "variants.toml", ["variants.wide2.model.width=24"]), run)

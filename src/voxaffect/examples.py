@@ -231,7 +231,8 @@ class ExampleStore:
             key = content_key(
                 f"{encoder.states_name}/2", encoder.states_key, str(int(item["n_samples"])), source.tobytes()
             )
-            states[encoder.states_name] = self.cache.get(key, partial(encoder.numpy_states, item))
+            found = self.cache.get(key, partial(encoder.numpy_states, item))
+            states[encoder.states_name] = averaged(found, encoder.stride)
         return states
 
 
@@ -282,6 +283,16 @@ def crop(item: Item, window: float, rng: np.random.Generator) -> Item:
         elif name in ("spectrogram", "mfcc"):
             cut[name] = values[start_frame : start_frame + 1 + width // HOP_LENGTH]
     return cut
+
+
+def averaged(states: np.ndarray, stride: int) -> np.ndarray:
+    """The means of `stride` neighbours of states (T, ...) float16, time first; the last is of what is left."""
+    if stride == 1:
+        return states
+    starts = np.arange(0, len(states), stride)
+    sums = np.add.reduceat(states.astype(np.float32), starts, axis=0)
+    counts = np.minimum(stride, len(states) - starts).astype(np.float32)
+    return np.asarray(sums / counts.reshape(-1, *[1] * (states.ndim - 1)), dtype=states.dtype)
 
 
 def read_utterance(utterance: Utterance) -> np.ndarray:

@@ -109,6 +109,39 @@ def draw_members(
     return members
 
 
+def fold_members(
+    fold: Fold, n: int, n_dev: int, *, genders: Mapping[str, str] | None = None, seed: int = 0
+) -> tuple[Fold, ...]:
+    """`fold` as each of `n` members has it: other `n_dev` of those who do not test select, all others train.
+
+    Of each gender those select who have done so least; no two members have the same dev speakers.
+
+    Raises:
+        UsageError: `too_few_speakers`.
+    """
+    pool = sorted((*fold.train, *fold.dev))
+    if not 0 < n_dev < len(pool):
+        raise UsageError(
+            "too_few_speakers",
+            f"fold {fold.name!r} has {len(pool)} speakers who do not test; {n_dev} dev speakers leave none to train on",
+        )
+    rng = random.Random(f"members {seed} {fold.name}")
+    use = Counter(dict.fromkeys(pool, 0))
+    taken: list[tuple[str, ...]] = []
+    for _ in range(n):
+        dev = _next(pool, n_dev, use, taken, rng, genders or {}, n_draws=50)
+        if dev is None:
+            raise UsageError(
+                "too_few_speakers",
+                f"the {len(pool)} speakers of fold {fold.name!r} who do not test do not give {n} different choices "
+                f"of {n_dev} dev speakers",
+                hint="ask for fewer members, or another number of dev_speakers",
+            )
+        use.update(dev)
+        taken.append(dev)
+    return tuple(Fold(fold.name, tuple(s for s in pool if s not in dev), dev, fold.test) for dev in taken)
+
+
 def _next(
     pool: Sequence[str],
     n: int,
@@ -116,10 +149,11 @@ def _next(
     taken: Sequence[tuple[str, ...]],
     rng: random.Random,
     genders: Mapping[str, str],
+    n_draws: int = N_DRAWS,
 ) -> tuple[str, ...] | None:
     """The choice of `n` that shares least with any of `taken`: of the least used, else of all; None if none is free."""
     for usage in (use, {}):
-        choices = {_draw(pool, n, usage, rng, genders): None for _ in range(N_DRAWS)}
+        choices = {_draw(pool, n, usage, rng, genders): None for _ in range(n_draws)}
         free = [choice for choice in choices if choice not in taken]
         if free:
             return min(free, key=lambda choice: max((len({*choice} & {*t}) for t in taken), default=0))

@@ -127,6 +127,8 @@ class CoAttention(nn.Module):
         A single item (without batch axis) is taken as a batch of one.
         """
         fitted = [module for module in self.modules() if isinstance(module, Fitted)]
+        if not fitted:
+            return
         moments = [Moments() for _ in fitted]
         for batch in batches:
             inputs = as_batch(batch, self.device)

@@ -41,7 +41,9 @@ class ModelOptions:
     """The whole model: number of classes, the three branches (None is off) and how they are joined.
 
     `width` is the size of a branch's vector, `heads` the native co-attention's heads, `pooling` how native
-    wiring makes a vector of the spectrogram and MFCC states. With the wiring "kernel" the branches learn from a
+    wiring makes a vector of the spectrogram and MFCC states. `norm` is what native wiring does to a branch's pooled
+    vector: "layer" brings each vector to mean 0 and deviation 1, "batch" each of its features over the training
+    batches, so that a few large ones do not hide the rest. With the wiring "kernel" the branches learn from a
     teacher alone, and `kernel` says how their statistics become classes, in closed form.
     """
 
@@ -54,6 +56,7 @@ class ModelOptions:
     heads: int = 4
     dropout: float = 0.1
     pooling: Literal["attentive-statistics", "mean"] = "attentive-statistics"
+    norm: Literal["layer", "batch"] = "layer"
     kernel: KernelOptions | None = None
 
     def __post_init__(self) -> None:
@@ -64,6 +67,7 @@ class ModelOptions:
         for name, allowed in (
             ("wiring", ("native", "published", "kernel")),
             ("pooling", ("attentive-statistics", "mean")),
+            ("norm", ("layer", "batch")),
         ):
             if getattr(self, name) not in allowed:
                 raise UsageError(
@@ -72,6 +76,10 @@ class ModelOptions:
         if (self.kernel is not None) > (self.wiring == "kernel"):
             raise UsageError(
                 "bad_option", f"model.kernel goes with wiring = 'kernel', not with {self.wiring!r}"
+            )
+        if self.norm != "layer" and self.wiring != "native":
+            raise UsageError(
+                "bad_option", f"model.norm goes with wiring = 'native', not with {self.wiring!r}"
             )
         if self.wiring == "kernel" and self.kernel is None:
             object.__setattr__(self, "kernel", KernelOptions())

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ import numpy as np
 
 from voxaffect.calibration import fit_temperature
 from voxaffect.errors import UsageError
-from voxaffect.examples import ExampleStore
+from voxaffect.examples import ExampleStore, Item
 from voxaffect.features import SAMPLE_RATE
 from voxaffect.files import write_json, write_text
 from voxaffect.parallel import Progress
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from voxaffect.adapted_probe import AdaptedProbe
     from voxaffect.encoders.speech import SpeechEncoder
     from voxaffect.model import CoAttention
-    from voxaffect.probe import Pooled, Probe, ProbeOptions
+    from voxaffect.probe import Point, Pooled, Probe, ProbeOptions
 
 
 @dataclass(frozen=True)
@@ -186,19 +187,31 @@ def _fit_probe(
     for row in rows:
         if len(store.judged(row)) != 1:
             raise UsageError("bad_value", "a probe takes whole utterances: set features.window = 0")
-    pooled = {point: values[rows] for point, values in _pooled(store, options).items()}
+    dev_chooses = part.fold.selects_on_test or not options.inner_folds
+    if dev_chooses and recipe.adaptation.unit != "none":
+        raise UsageError(
+            "bad_value", "[adaptation] needs answers about all speakers: set model.inner_folds to 2 or more"
+        )
     # Who has speakers on both sides does not keep them apart when choosing either.
-    units = [store.table[row].id if part.fold.mixes_speakers else store.table[row].speaker for row in rows]
-    judges = np.arange(len(rows)) >= len(train_rows) if part.fold.selects_on_test else None
+    unit = [u.id if part.fold.mixes_speakers else u.speaker for u in store.table]
+    copied = train_rows if dev_chooses else rows  # who only chooses is heard as recorded
+    heard = rows + copied * store.augmentation.copies
+    is_copy = np.arange(len(heard)) >= len(rows)
+    judges = np.isin(heard, dev_rows) if dev_chooses else None
+    pooled = {point: values[rows] for point, values in _pooled(store, options).items()}
     probe, report, log_probs = fit_probe(
         _only_encoder(store),
         options,
-        pooled,
-        store.targets[rows],
-        units,
+        {
+            p: np.concatenate([pooled[p], *(c[copied] for c in copies)])
+            for p, copies in _copies(store, options).items()
+        },
+        store.targets[heard],
+        [unit[row] for row in heard],
         len(store.labels),
         part.seed,
         judges=judges,
+        copies=is_copy,
     )
     if recipe.adaptation.unit == "none":
         return probe, report, rows if judges is None else dev_rows, log_probs[:, None], []
@@ -211,7 +224,7 @@ def _fit_probe(
         recipe.adaptation,
         pooled,
         store.targets[rows],
-        units,
+        [unit[row] for row in rows],
         [unit_of(store.table[row], recipe.adaptation.unit) for row in rows],
         seconds_of(store, rows),
         part.seed,
@@ -284,16 +297,37 @@ def seconds_of(store: ExampleStore, rows: Sequence[int]) -> np.ndarray:
 
 def _pooled(store: ExampleStore, options: ProbeOptions) -> Pooled:
     """The pooled states of every utterance of the table: what all parts of all probes of this grid are fitted on."""
+    key = (options.layers, options.statistics)
+    if key not in store.pooled:
+        store.pooled[key] = _pool(store, options, lambda row: store.judged(row)[0])
+    pooled: Pooled = store.pooled[key]
+    return pooled
+
+
+def _copies(store: ExampleStore, options: ProbeOptions) -> Mapping[Point, Sequence[np.ndarray]]:
+    """`_pooled` of the first altered copy of every utterance, of the second …, by the point of the grid."""
+    key = ("copies", options.layers, options.statistics)
+    if key not in store.pooled:
+        found = []
+        for n in range(store.augmentation.copies):
+
+            def copy(row: int, n: int = n) -> Item:
+                return store.altered(row)[n]
+
+            found.append(_pool(store, options, copy))
+        points = itertools.product(options.layers, options.statistics)
+        store.pooled[key] = {point: [pooled[point] for pooled in found] for point in points}
+    copies: Mapping[Point, Sequence[np.ndarray]] = store.pooled[key]
+    return copies
+
+
+def _pool(store: ExampleStore, options: ProbeOptions, item: Callable[[int], Item]) -> Pooled:
     from voxaffect.fit import to_tensors
     from voxaffect.probe import pool_grid
 
-    key = (options.layers, options.statistics)
-    if key not in store.pooled:
-        every = range(len(store.table))
-        batches = (to_tensors([store.judged(row)[0] for row in every[i : i + 32]]) for i in every[::32])
-        store.pooled[key] = pool_grid(_only_encoder(store), options, batches)
-    pooled: Pooled = store.pooled[key]
-    return pooled
+    every = range(len(store.table))
+    batches = (to_tensors([item(row) for row in every[i : i + 32]]) for i in every[::32])
+    return pool_grid(_only_encoder(store), options, batches)
 
 
 def epochs_of(recipe: Recipe) -> int:

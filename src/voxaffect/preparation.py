@@ -78,7 +78,7 @@ class Needs:
     @property
     def heard(self) -> dict[str, str]:
         """All that decides the states of each frozen encoder, by the name of the states."""
-        return {encoder.states_name: encoder.states_key for encoder in self.frozen}
+        return {e.states_name: f"{e.states_key} stride={e.stride}" for e in self.frozen}
 
 
 def needs_of(recipe: Recipe, encoders: Encoders) -> Needs:
@@ -165,6 +165,12 @@ def model_options(recipe: Recipe) -> ModelOptions:
         wiring="published" if features.preset == "published" else "native",
     )
     check_features(options, features)
+    stride = getattr(options.speech, "stride", 1)
+    if stride > 1 and recipe.augmentation.time_mask:
+        raise UsageError(
+            "bad_value",
+            f"augmentation.time_mask does not go with model.speech.stride = {stride}: it masks two hops a state",
+        )
     return options
 
 

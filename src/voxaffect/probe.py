@@ -21,13 +21,19 @@ from torch import Tensor, nn
 
 from voxaffect.calibration import fit_temperature
 from voxaffect.closed_form import KERNELS, kernel, radial, solve, standardise
+from voxaffect.encoders.masking import divide_down
 from voxaffect.encoders.speech import SpeechEncoder, SpeechOptions
 from voxaffect.metrics import confusion, ua
 from voxaffect.options import from_table
 from voxaffect.splits import speaker_groups
 
-STATISTICS = ("mean", "mean+std")
-Pooled = Mapping[tuple[tuple[int, ...], str], np.ndarray]
+N_VECTORS = {"mean": 1, "mean+std": 2, "mean+std+thirds": 5}
+"""Vectors (D,) by the name of the statistics: mean, standard deviation, and the means of the first, second and last
+third of the frames."""
+STATISTICS = tuple(N_VECTORS)
+Point = tuple[tuple[int, ...], str]
+"""Layers and statistics, of a grid."""
+Pooled = Mapping[Point, np.ndarray]
 """Statistics of N utterances, (N, D) each, by the choice of layers and statistics."""
 
 
@@ -35,13 +41,14 @@ Pooled = Mapping[tuple[tuple[int, ...], str], np.ndarray]
 class ProbeOptions:
     """The grid that selection searches: every combination of `layers`, `statistics`, `kernels` and `penalties`.
 
-    Layer 0 is what enters the encoder's first block, layer l what leaves block l. `inner_folds` groups of speakers
-    take turns as dev speakers.
+    Layer 0 is what enters the encoder's first block, layer l what leaves block l. `inner_folds` groups of the training
+    and dev speakers take turns as dev speakers, and all of them are fitted on in the end; with 0 the fold's own dev
+    speakers choose, and the training speakers alone are fitted on, as members of an ensemble want it.
     """
 
     speech: Mapping[str, Any] = field(default_factory=dict)
     layers: tuple[tuple[int, ...], ...] = ((1,), (2,), (3,))
-    statistics: tuple[str, ...] = STATISTICS
+    statistics: tuple[str, ...] = ("mean", "mean+std")
     kernels: tuple[str, ...] = KERNELS
     penalties: tuple[float, ...] = (0.03, 0.1, 0.3, 1.0, 3.0)
     rbf_scale: float = 0.5
@@ -53,8 +60,12 @@ class ProbeOptions:
             for value in getattr(self, name):
                 if value not in allowed:
                     raise ValueError(f"unknown {name} {value!r}; expected some of {list(allowed)}")
-        if not (self.layers and self.statistics and self.kernels and self.penalties) or self.inner_folds < 2:
-            raise ValueError("the probe's grid is empty, or inner_folds is under 2")
+        if not (self.layers and self.statistics and self.kernels and self.penalties):
+            raise ValueError("the probe's grid is empty")
+        if self.inner_folds < 2 and self.inner_folds != 0:
+            raise ValueError(
+                f"inner_folds is {self.inner_folds}; expected 2 or more, or 0: the dev speakers choose"
+            )
 
 
 @dataclass(frozen=True)
@@ -84,7 +95,7 @@ class Probe(nn.Module):
         self.speech = speech
         self.choice = choice
         self.rbf_scale = rbf_scale
-        n_features = len(choice.layers) * speech.dim * (2 if choice.statistics == "mean+std" else 1)
+        n_features = len(choice.layers) * speech.dim * N_VECTORS[choice.statistics]
         rows = n_anchors if choice.kernel == "rbf" else n_classes
         self.register_buffer("anchors", torch.zeros(rows, n_features))
         self.register_buffer("dual", torch.zeros(n_anchors if choice.kernel == "rbf" else 0, n_classes))
@@ -127,17 +138,23 @@ class Probe(nn.Module):
 
 
 def pool(states: Tensor, counts: Tensor, layers: Sequence[int], statistics: str) -> Tensor:
-    """Mean (and standard deviation) over the existing frames of `layers`: (B, L, T, D), (B,) -> (B, len * D)."""
+    """`statistics` over the existing frames of `layers`: (B, L, T, D), (B,) -> (B, len * vectors * D)."""
     chosen = states[:, list(layers)]  # (B, l, T, D)
-    exists = (torch.arange(chosen.shape[2], device=chosen.device)[None] < counts[:, None])[
-        :, None, :, None
-    ].float()
+    frames = torch.arange(chosen.shape[2], device=chosen.device)[None]
+    exists = (frames < counts[:, None])[:, None, :, None].float()
     n = counts.clamp(min=1)[:, None, None].float()
     mean = (chosen * exists).sum(2) / n  # (B, l, D)
     if statistics == "mean":
         return mean.flatten(1)
     variance = ((chosen - mean[:, :, None]) ** 2 * exists).sum(2) / n
-    return torch.cat([mean, variance.clamp(min=0).sqrt()], dim=-1).flatten(1)
+    vectors = [mean, variance.clamp(min=0).sqrt()]
+    if statistics == "mean+std+thirds":
+        for third in range(3):  # of fewer than three frames some stand in two
+            start = divide_down(counts * third, 3)[:, None]
+            stop = divide_down(counts * (third + 1), 3)[:, None].maximum(start + 1)
+            inside = ((frames >= start) & (frames < stop)).float()
+            vectors.append((inside[:, None, None] @ chosen).squeeze(2) / inside.sum(1)[:, None, None])
+    return torch.cat(vectors, dim=-1).flatten(1)
 
 
 def pool_grid(
@@ -148,13 +165,14 @@ def pool_grid(
     `batches` hold `speech_states` (B, L, T', D) and `n_samples`. Every layer is pooled once.
     """
     layers = sorted({layer for choice in options.layers for layer in choice})
-    both = torch.cat(
-        [pool(b["speech_states"], speech.n_states(b["n_samples"]), layers, "mean+std") for b in batches]
+    richest = max((*options.statistics, "mean+std"), key=lambda name: N_VECTORS[name])
+    pooled = torch.cat(
+        [pool(b["speech_states"], speech.n_states(b["n_samples"]), layers, richest) for b in batches]
     )
-    each = both.view(len(both), len(layers), 2, -1).numpy()  # (N, l, mean and std, D)
+    each = pooled.view(len(pooled), len(layers), N_VECTORS[richest], -1).numpy()  # (N, l, vectors, D)
     return {
         (choice, statistics): each[
-            :, [layers.index(layer) for layer in choice], : 1 + ("std" in statistics)
+            :, [layers.index(layer) for layer in choice], : N_VECTORS[statistics]
         ].reshape(len(each), -1)
         for choice, statistics in itertools.product(options.layers, options.statistics)
     }
@@ -170,28 +188,37 @@ def fit_probe(
     seed: int,
     *,
     judges: np.ndarray | None = None,
+    copies: np.ndarray | None = None,
 ) -> tuple[Probe, dict[str, Any], np.ndarray]:
     """Choose by inner folds of speakers, then fit on everything given (training and dev speakers).
 
     `pooled` is what `pool_grid` makes of the utterances, in the order of `targets` (N,) and `speakers`.
-    Where `judges` (N,) bool says which utterances choose, no others do, and the fit is on the rest.
-    Returns the probe, what was chosen with its inner UA, and the chosen point's out-of-fold log-probabilities (N, K),
-    with `judges` those of the utterances that chose.
+    Where `judges` (N,) bool says which utterances choose, no others do, and the fit is on the rest. `copies` (N,) bool
+    are altered copies: fitted on wherever their speaker is, and never judged.
+    Returns the probe, what was chosen with its inner UA, and the out-of-fold log-probabilities (N, K) that the chosen
+    point gives the utterances that are no copies, with `judges` those that chose.
     """
     pooled = {point: features.astype(np.float64) for point, features in pooled.items()}
     held_out = _inner_folds(speakers, options.inner_folds, seed) if judges is None else [judges]
-    chosen_on = np.any(held_out, axis=0)
+    judged = np.ones(len(targets), bool) if copies is None else ~copies
+    chosen_on = np.any(held_out, axis=0) & judged
     fitted_on = np.ones(len(targets), bool) if judges is None else ~judges
     results: list[tuple[float, Choice, np.ndarray]] = []
+    # Where `judges` choose, the rest is what is fitted on in the end: solved once.
+    duals: dict[Choice, np.ndarray] = {}
     for (layers, statistics), features in pooled.items():
         for name in options.kernels:
             scores = {penalty: np.zeros((len(targets), n_classes)) for penalty in options.penalties}
-            for test in held_out:
-                z, mean, std = standardise(features[~test])
+            for mask in held_out:
+                rest, test = ~mask, mask & judged
+                z, mean, std = standardise(features[rest])
                 gram = kernel(z, z, name, options.rbf_scale)
                 across = kernel((features[test] - mean) / std, z, name, options.rbf_scale)
                 for penalty in options.penalties:
-                    scores[penalty][test] = across @ solve(gram, targets[~test], penalty, n_classes)
+                    dual = solve(gram, targets[rest], penalty, n_classes)
+                    scores[penalty][test] = across @ dual
+                    if judges is not None:
+                        duals[Choice(layers, statistics, name, penalty)] = dual
             for penalty, values in scores.items():
                 found = float(ua(confusion(targets[chosen_on], values[chosen_on].argmax(axis=1), n_classes)))
                 results.append((found, Choice(layers, statistics, name, penalty), values))
@@ -200,9 +227,11 @@ def fit_probe(
     scale = 1.0 / fit_temperature(out_of_fold[chosen_on], targets[chosen_on])
 
     z, mean, std = standardise(pooled[choice.layers, choice.statistics][fitted_on])
-    dual = solve(
-        kernel(z, z, choice.kernel, options.rbf_scale), targets[fitted_on], choice.penalty, n_classes
-    )
+    if judges is None:
+        gram = kernel(z, z, choice.kernel, options.rbf_scale)
+        dual = solve(gram, targets[fitted_on], choice.penalty, n_classes)
+    else:
+        dual = duals[choice]
     probe = Probe(speech, choice, options.rbf_scale, len(z), n_classes)
     probe.mean.copy_(torch.from_numpy(mean))
     probe.std.copy_(torch.from_numpy(std))

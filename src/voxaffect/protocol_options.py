@@ -28,6 +28,8 @@ class ProtocolOptions:
 
     `members`: `test_speakers` are fixed, and each of the recipe's members trains on other speakers. Those stand in
     the recipe's tables `[members.NAME]`, or `members` of them are drawn, of `train_speakers` and `dev_speakers` each.
+    With any other folds of speakers, `members` of them are drawn in each fold: each has other `dev_speakers`, and all
+    others who do not test train it. `member` is the number, from 1, of the one that a run is; 0 is none.
 
     Shortcuts that flatter, each with its own permission: `select_on` = "test" chooses the epoch or grid point on
     the test speakers (`allow_test_selection`); the speakers that would select are left out, and with `dev_speakers`
@@ -42,6 +44,7 @@ class ProtocolOptions:
     members: int = field(default=0, metadata=LATER)
     train_speakers: int = field(default=0, metadata=LATER)
     test_speakers: tuple[str, ...] = field(default=(), metadata=LATER)
+    member: int = field(default=0, metadata=LATER)
     select_on: str = field(default="dev", metadata=LATER)
     allow_test_selection: bool = field(default=False, metadata=LATER)
     allow_speaker_overlap: bool = field(default=False, metadata=LATER)
@@ -68,11 +71,16 @@ class ProtocolOptions:
         self._check_members()
 
     def _check_members(self) -> None:
+        if not 0 <= self.member <= self.members:
+            raise ValueError(f"member is {self.member}; expected 1 to {self.members} of the members, or 0")
         if self.folds != "members":
-            for name in ("members", "train_speakers", "test_speakers"):
+            for name in ("train_speakers", "test_speakers"):
                 if getattr(self, name):
                     raise ValueError(f"{name} goes with folds = 'members', not with {self.folds!r}")
+            self._check_drawn_in_folds()
             return
+        if self.member:
+            raise ValueError("members of folds = 'members' go by their tables [members.NAME], not by number")
         if not self.test_speakers:
             raise ValueError("folds = 'members' needs test_speakers: whom all members are judged on")
         if self.members and (self.members < 2 or self.train_speakers < 1):
@@ -80,6 +88,18 @@ class ProtocolOptions:
                 "members must be at least 2, of at least 1 of the train_speakers each, "
                 f"got {self.members} of {self.train_speakers}"
             )
+
+    def _check_drawn_in_folds(self) -> None:
+        if not self.members:
+            return
+        if self.members < 2:
+            raise ValueError(f"members must be at least 2, got {self.members}")
+        if self.select_on == "test" or self.allow_speaker_overlap or self.folds == "random":
+            raise ValueError(
+                "members draw dev speakers among those who do not test; the folds must keep them apart"
+            )
+        if self.folds.startswith("8:1:1"):
+            raise ValueError(f"members draw their own dev speakers; the folds {self.folds!r} name them")
 
 
 @dataclass(frozen=True)

@@ -222,7 +222,7 @@ class Recipe:
     """A whole recipe. `model` and `features` are read by the modules that own them.
 
     `members` train on other speakers each and vote (`ensemble`); `variants` are the recipe with some of its tables
-    changed, trained side by side. With either, it is a study.
+    changed, trained side by side; one that says `members` has only those. With either, it is a study.
     """
 
     name: str
@@ -253,8 +253,9 @@ class Recipe:
             raise ValueError("a 'weighted' vote is fitted on dev speakers; select_on = 'test' leaves none")
         for name, changes in self.variants.items():
             _check_name("variant", name)
+            self._check_trained(name)
             for key in changes:
-                if key not in VARIABLE:
+                if key not in (*VARIABLE, "members"):
                     raise ValueError(f"variant {name!r} changes {key!r}; it may change {list(VARIABLE)}")
         if self.augmentation.mixup > 0 and self.distillation.checkpoint:
             raise ValueError("mixup and distillation do not go together: a mixture has no moment of its own")
@@ -275,6 +276,16 @@ class Recipe:
         if len(set(speakers)) != len(speakers):
             raise ValueError("two members train and select on the same speakers; they would be one")
 
+    def _check_trained(self, variant: str) -> None:
+        chosen, known = self.variants[variant].get("members"), self.member_names
+        if chosen is None:
+            return
+        listed = isinstance(chosen, list | tuple) and len({*chosen}) == len(chosen) > 1
+        if not listed or not {*chosen} <= {*known}:
+            raise ValueError(
+                f"variant {variant!r} has members {chosen!r}; expected two or more of {list(known)}, each once"
+            )
+
     def _check_adaptation(self) -> None:
         if self.adaptation.unit == "none":
             return
@@ -289,7 +300,15 @@ class Recipe:
     @property
     def is_study(self) -> bool:
         """Whether it asks for several runs: members, variants or both."""
-        return bool(self.variants) or self.protocol.folds == "members"
+        drawn = self.protocol.members > 0 and not self.protocol.member
+        return bool(self.variants) or self.protocol.folds == "members" or drawn
+
+    @property
+    def member_names(self) -> tuple[str, ...]:
+        """Its members: those that it names, or as many `m1`, `m2` … as it draws in each fold."""
+        protocol = self.protocol
+        drawn = 0 if protocol.folds == "members" or protocol.member else protocol.members
+        return tuple(self.members) or tuple(f"m{i + 1}" for i in range(drawn))
 
     @property
     def model_kind(self) -> str:
@@ -300,24 +319,35 @@ class Recipe:
         """`path` of the recipe, relative paths taken from the recipe's own folder."""
         return Path(self.folder) / path
 
+    def members_of(self, variant: str) -> tuple[str, ...]:
+        """The members that `variant` trains: all, unless it names some."""
+        return tuple(self.variants[variant].get("members", self.member_names))
+
     def variant(self, name: str) -> Recipe:
         """The recipe of the variant `name`: its changes laid over this recipe's tables.
 
         Raises:
             UsageError: what `voxaffect.options.from_table` finds in the changed tables.
         """
-        table = overlaid(to_table(self), self.variants[name])
+        changes = {key: value for key, value in self.variants[name].items() if key != "members"}
+        table = overlaid(to_table(self), changes)
         title = self.variants[name].get("title") or f"{self.title or self.name}: {name}"
         table |= {"name": f"{self.name}/{name}", "title": title, "variants": {}}
         return from_table(Recipe, table, f"{self.name}.variants.{name}")
 
     def member(self, name: str) -> Recipe:
         """The recipe of the member `name` alone."""
+        protocol, members = self.protocol, dict(self.members)
+        if members:
+            members = {name: members[name]}
+        else:
+            protocol = dataclasses.replace(protocol, member=1 + self.member_names.index(name))
         return dataclasses.replace(
             self,
             name=f"{self.name}/{name}",
             title=f"{self.title or self.name}, {name}",
-            members={name: self.members[name]},
+            protocol=protocol,
+            members=members,
             variants={},
         )
 

@@ -1,7 +1,8 @@
 """A study: members that train on different speakers and vote, and variants of one recipe side by side.
 
     RUN/study.json       {"schema": "voxaffect.study/1", "name", "title", "variants": [names], "vote",
-                          "members": {NAME: {"train": [...], "dev": [...], "test": [...]}}}: members {} without any
+                          "members": {NAME: {"train": [...], "dev": [...], "test": [...]}}}: members {} without any,
+                          or where each fold draws its own, which the folds.json of their runs name
     RUN/VARIANT/         the variant's ensemble, a run folder as `voxaffect.ensemble` describes it; without members an
                          ordinary run
     RUN/VARIANT/runs/MEMBER/  the run of one member
@@ -98,7 +99,7 @@ def train_study(
         if recipe.variants:
             write_json(run / "study.json", _record(recipe))
         for system in systems:
-            if recipe.members:
+            if recipe.member_names:
                 system.folder.start(system.recipe, resume=True)
             for member in system.runs.values():
                 member.start(resume=True)
@@ -114,7 +115,8 @@ def systems_of(recipe: Recipe, table: UtteranceTable, run: Path) -> tuple[System
     systems = []
     for name, variant in variants.items():
         folder = run / name
-        members = {member: variant.member(member) for member in recipe.members} or {"": variant}
+        names = recipe.members_of(name) if name else recipe.member_names
+        members = {member: variant.member(member) for member in names} or {"": variant}
         runs = {
             member: Run(own, RunFolder(folder / "runs" / member if member else folder), plan(own, table))
             for member, own in members.items()
@@ -131,7 +133,7 @@ def _concluded(recipe: Recipe, systems: Sequence[System], table: UtteranceTable,
     for system in systems:
         for member in system.runs.values():
             collect(member, known)
-        if recipe.members:
+        if recipe.member_names:
             ensembles[system.name] = _vote(system, recipe.ensemble.vote)
         if (system.folder.path / FILE_NAME).is_file():
             predictions[system.name] = read_run(system.folder.path)
@@ -160,6 +162,6 @@ def _record(recipe: Recipe) -> dict[str, Any]:
         "name": recipe.name,
         "title": recipe.title,
         "variants": list(recipe.variants),
-        "vote": recipe.ensemble.vote if recipe.members else None,
+        "vote": recipe.ensemble.vote if recipe.member_names else None,
         "members": {n: {"train": m.train, "dev": m.dev, "test": test} for n, m in recipe.members.items()},
     }

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,16 +23,17 @@ from voxaffect.evaluation import Evaluation, evaluate
 from voxaffect.files import write_json, write_text
 from voxaffect.labels import NAMED_MAPPINGS
 from voxaffect.loose_folds import SelectedOnTest
-from voxaffect.members import FOLD, member_fold, resolved
+from voxaffect.members import FOLD, fold_members, member_fold, resolved
 from voxaffect.options import to_table
 from voxaffect.parallel import Progress, run_parts
 from voxaffect.part import Part, epochs_of, place_of, train_part
 from voxaffect.plots import confusion_figure, save, training_figure
 from voxaffect.predictions import concat, read_csv, write_csv
 from voxaffect.preparation import Encoders, needs_of, prepare, together
+from voxaffect.protocol_options import ProtocolOptions
 from voxaffect.recipe import Recipe
 from voxaffect.run import RunFolder
-from voxaffect.splits import AnyFold, Fold
+from voxaffect.splits import AnyFold, Fold, genders_of
 from voxaffect.table import UtteranceTable
 from voxaffect.trainings import read_trainings
 
@@ -136,6 +137,8 @@ def train_runs(
         tasks = [
             (run, store, part) for run, store in zip(members, stores, strict=True) for part in run.unfinished
         ]
+        # The first seed of all members and variants comes first.
+        tasks.sort(key=lambda task: task[0].recipe.protocol.seeds.index(task[2].seed))
         n_epochs = sum(epochs_of(run.recipe) for run, _, _ in tasks)
         with tqdm(total=n_epochs, unit="epoch", disable=silent, desc=title) as bar:
 
@@ -219,7 +222,16 @@ def _folds(recipe: Recipe, table: UtteranceTable, seed: int) -> tuple[AnyFold, .
             seed=seed,
             allow_speaker_overlap=protocol.allow_speaker_overlap,
         )
+        if protocol.member:
+            folds = tuple(_as_member(fold, protocol, genders_of(table), seed) for fold in folds)
     return tuple(map(selected_on_test, folds)) if protocol.select_on == "test" else folds
+
+
+def _as_member(fold: AnyFold, protocol: ProtocolOptions, genders: Mapping[str, str], seed: int) -> AnyFold:
+    if not isinstance(fold, Fold):
+        raise UsageError("bad_value", f"members take folds of speakers; {fold.name!r} is of utterances")
+    drawn = fold_members(fold, protocol.members, protocol.dev_speakers, genders=genders, seed=seed)
+    return drawn[protocol.member - 1]
 
 
 def selected_on_test(fold: AnyFold) -> SelectedOnTest:

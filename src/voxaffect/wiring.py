@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from voxaffect.closed_form import KernelRidge
-from voxaffect.encoders.masking import is_tracing, masked_mean, masked_softmax, split_heads
+from voxaffect.encoders.masking import is_tracing, masked_mean, masked_softmax
 from voxaffect.encoders.vit import VitOptions
 from voxaffect.errors import UsageError
 from voxaffect.model_options import ModelOptions
@@ -101,11 +101,11 @@ class NativeWiring(nn.Module):
                 single = name == "spectrogram" and pools_itself(options)
                 statistics = options.pooling == "attentive-statistics" and not single
                 self.pools[name] = AttentiveStatistics(dim) if statistics else MeanPooling()
-                self.vectors[name] = _normed_layer(2 * dim if statistics else dim, width, dropout)
+                self.vectors[name] = _normed_layer(2 * dim if statistics else dim, options)
         if speech is not None:
             self.pools["speech"] = AttentiveStatistics(speech)
             self.co_attention = MaskedCoAttention(n_queries * width, speech, options.heads, width)
-            self.vectors["speech"] = _normed_layer(2 * speech + width, width, dropout)
+            self.vectors["speech"] = _normed_layer(2 * speech + width, options)
         n_vectors = n_queries + (speech is not None)
         self.fusion = nn.Sequential(_layer(n_vectors * width, width, dropout), nn.Dropout(dropout))
         self.head = nn.Linear(width, options.n_classes)
@@ -161,7 +161,10 @@ class KernelWiring(nn.Module):
 class MaskedCoAttention(nn.Module):
     """`heads` queries from the other branches' vectors read the speech states by softmax: -> (B, width).
 
-    Keys are the states themselves after one projection; each head reads its own share of the width.
+    Keys are the states themselves, normalised, after one projection; each head reads its own share of the width.
+    One query reads all states of an item, so the projections are applied to it and to what it read, not to every state,
+    and the norm goes into the weights: the same sums for a small part of the work. A key's bias, the same for all
+    states, would change no weight.
     """
 
     def __init__(self, query_dim: int, speech_dim: int, heads: int, width: int) -> None:
@@ -181,13 +184,19 @@ class MaskedCoAttention(nn.Module):
         else:
             assert self.learned is not None
             queries = self.learned.expand(states.shape[0], -1)
-        states = self.norm(states)
-        q = split_heads(queries.unsqueeze(1), self.heads)  # (B, heads, 1, d)
-        k, v = (
-            split_heads(layer(states), self.heads) for layer in (self.key, self.value)
-        )  # (B, heads, T, d)
-        weights = masked_softmax(q @ k.transpose(2, 3) * self.scale, mask[:, None, None, :])
-        return (weights @ v).flatten(1)
+        by_head = (self.heads, -1, states.shape[2])
+        q = queries.reshape(queries.shape[0], self.heads, -1) * self.scale
+        asked = torch.einsum("bhd,hdk->bhk", q, self.key.weight.reshape(by_head)) * self.norm.weight
+        mean = states.mean(2)
+        square = torch.linalg.vector_norm(states, dim=2).square() / states.shape[2]
+        scale = torch.rsqrt((square - mean.square()).clamp(min=0.0) + self.norm.eps)  # (B, T)
+        scores = states @ asked.transpose(1, 2) - mean.unsqueeze(2) * asked.sum(2).unsqueeze(1)
+        scores = (scores * scale.unsqueeze(2)).transpose(1, 2)  # (B, heads, T)
+        weights = masked_softmax(scores, mask.unsqueeze(1)) * scale.unsqueeze(1)
+        read = weights @ states - (weights * mean.unsqueeze(1)).sum(2, keepdim=True)  # (B, heads, D)
+        read = read * self.norm.weight + self.norm.bias
+        values = torch.einsum("bhk,hdk->bhd", read, self.value.weight.reshape(by_head))
+        return values.flatten(1) + self.value.bias
 
 
 class AttentiveStatistics(nn.Module):
@@ -220,6 +229,21 @@ class MeanPooling(nn.Module):
         return masked_mean(states, mask)
 
 
+class FeatureNorm(nn.BatchNorm1d):
+    """Batch norm of vectors (B, D), in which an item alone, of which no deviation can be taken, has the running one.
+
+    Source: S. Ioffe, C. Szegedy, "Batch Normalization", ICML 2015.
+    """
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        """Shape: (B, D) to (B, D)."""
+        if not self.training or len(vectors) > 1:
+            return super().forward(vectors)
+        return nn.functional.batch_norm(
+            vectors, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
+        )
+
+
 def statistics(states: Tensor, mask: Tensor) -> Tensor:
     """Mean and standard deviation over the states that exist: (B, T, D), (B, T) to (B, 2 D)."""
     mean = masked_mean(states, mask)
@@ -244,5 +268,6 @@ def _layer(n_in: int, n_out: int, dropout: float) -> nn.Sequential:
     return nn.Sequential(nn.Dropout(dropout), nn.Linear(n_in, n_out), nn.ReLU())
 
 
-def _normed_layer(n_in: int, n_out: int, dropout: float) -> nn.Sequential:
-    return nn.Sequential(nn.LayerNorm(n_in), *_layer(n_in, n_out, dropout))
+def _normed_layer(n_in: int, options: ModelOptions) -> nn.Sequential:
+    norm = FeatureNorm(n_in) if options.norm == "batch" else nn.LayerNorm(n_in)
+    return nn.Sequential(norm, *_layer(n_in, options.width, options.dropout))

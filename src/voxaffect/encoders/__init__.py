@@ -42,11 +42,14 @@ class Cacheable(Protocol):
 
     `states_name` is what the inputs call them: "spectrogram_states" (B, P, D) or "speech_states" (B, L, T', D).
     `states_key` names all that decides them besides the features and `n_samples`. `numpy_states` computes them for
-    one item (features without batch axis), time first, float16.
+    one item (features without batch axis), time first, float16; of those, means of `stride` neighbours are used.
     """
 
     inputs: tuple[str, ...]
     states_name: str
+
+    @property
+    def stride(self) -> int: ...  # noqa: D102
 
     @property
     def cacheable(self) -> bool: ...  # noqa: D102

@@ -55,6 +55,11 @@ class SpectrogramEncoder(nn.Module):
         return weights_digest(self)
 
     @property
+    def stride(self) -> int:
+        """Every state is used as it is."""
+        return 1
+
+    @property
     def states_key(self) -> str:
         """What decides the states beside the input: weights and options."""
         options = {name: value for name, value in to_table(self.options).items() if name not in NOT_IN_STATES}

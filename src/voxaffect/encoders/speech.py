@@ -37,7 +37,7 @@ from voxaffect.encoders.masking import (
     n_hops,
     positions,
 )
-from voxaffect.encoders.mixing import mix_states
+from voxaffect.encoders.mixing import average_neighbours, mix_states
 from voxaffect.errors import UsageError
 
 
@@ -51,7 +51,8 @@ class SpeechOptions:
     embeddings, negative from the end. `layer_norm` normalises each state before the mix. `normalise`
     standardises each waveform: "auto" asks the checkpoint's preprocessor; Whisper's log-mel never is.
     `masked` = false takes the padding for signal, as the published segments want it, whose waveform is
-    padded in front. `offline` forbids the network for hub names too.
+    padded in front. `offline` forbids the network for hub names too. `stride` neighbours in time are averaged into
+    one state: a head then has so many times fewer to look at.
     """
 
     checkpoint: str
@@ -62,8 +63,11 @@ class SpeechOptions:
     normalise: Literal["auto", "always", "never"] = "auto"
     masked: bool = True
     offline: bool = False
+    stride: int = 1
 
     def __post_init__(self) -> None:
+        if self.stride < 1:
+            raise UsageError("bad_option", f"speech stride {self.stride}; expected at least 1")
         if self.mix != "learned" and (isinstance(self.mix, bool) or not isinstance(self.mix, int)):
             raise UsageError("bad_option", f"speech mix {self.mix!r}; expected 'learned' or a state's number")
         if self.normalise not in ("auto", "always", "never"):
@@ -78,7 +82,7 @@ class SpeechOptions:
 
 
 class SpeechEncoder(nn.Module):
-    """Waveform (B, N) or log-mel (B, T, 80) to states (B, T', D), 50 a second.
+    """Waveform (B, N) or log-mel (B, T, 80) to states (B, T', D), 50 a second, or one for each `stride` of them.
 
     `inputs` says which of the two. If the inputs hold "speech_states" (B, L', T', D), made by `states`
     earlier, they are used instead and the checkpoint is not run: all L + 1 of them, the first L' if the mix
@@ -156,6 +160,11 @@ class SpeechEncoder(nn.Module):
         return tuple(range(self.n_layers))
 
     @property
+    def stride(self) -> int:
+        """How many neighbours in time are averaged into one state."""
+        return self.options.stride
+
+    @property
     def description(self) -> dict[str, Any]:
         """What rebuilds this encoder without its checkpoint: configuration and normalisation."""
         return {"config": json.loads(self.encoder.config.to_json_string()), "normalise": self.normalise}
@@ -186,7 +195,7 @@ class SpeechEncoder(nn.Module):
 
     def forward(self, inputs: Inputs) -> tuple[Tensor, Tensor]:
         """Return the mixed states (B, T', D) and which of them exist (B, T')."""
-        states = inputs["speech_states"] if "speech_states" in inputs else self._layers(inputs, self.layers)
+        states = inputs["speech_states"] if "speech_states" in inputs else self.states(inputs, self.layers)
         states, wanted = states.float(), self.layers
         n_layers = int(states.shape[1])
         if n_layers > 1 and len(wanted) == 1:
@@ -207,21 +216,30 @@ class SpeechEncoder(nn.Module):
 
     def states(self, inputs: Inputs, layers: tuple[int, ...] | None = None) -> Tensor:
         """Return the embeddings and every block's states (B, L + 1, T', D), or only those of `layers`."""
-        return self._layers(inputs, tuple(range(self.n_layers)) if layers is None else layers)
+        states = self._layers(inputs, tuple(range(self.n_layers)) if layers is None else layers)
+        if self.stride == 1:
+            return states
+        n_states = torch.full_like(inputs["n_samples"], states.shape[2])
+        if self.options.masked:
+            n_states = self._n_states(inputs["n_samples"])
+        return average_neighbours(states, exists(n_states, states.shape[2]), self.stride)
 
     @torch.inference_mode()
     def numpy_states(self, item: Mapping[str, NDArray[Any]]) -> NDArray[np.float16]:
         """The states of one item (features without batch axis): (T', L', D) float16, time first, for a cache.
 
-        All L + 1 of them for a learned mix, else the one that is used.
+        All L + 1 of them for a learned mix, else the one that is used; none averaged yet, whatever the `stride`.
         """
         inputs = {name: torch.from_numpy(np.asarray(item[name]))[None].float() for name in self.inputs}
         inputs["n_samples"] = torch.tensor([int(item["n_samples"])])
-        kept = None if self.mix is not None else self.layers
-        return self.states(inputs, kept)[0].transpose(0, 1).half().numpy()
+        layers = self.layers if self.mix is None else tuple(range(self.n_layers))
+        return self._layers(inputs, layers)[0].transpose(0, 1).half().numpy()
 
     def n_states(self, n_samples: Tensor) -> Tensor:
         """Return how many states `n_samples` (B,) give, at least one."""
+        return divide_up(self._n_states(n_samples), self.stride)
+
+    def _n_states(self, n_samples: Tensor) -> Tensor:
         if self.model_type == "whisper":
             return divide_up(divide_down(n_samples, HOP_LENGTH), 2).clamp(min=1)
         for kernel, stride in self._convolutions():
