@@ -414,13 +414,17 @@ def test_dev_speakers_who_choose_alone_and_adaptation_do_not_go_together(
         train(tiny(corpus, "model.inner_folds=0"), tmp_path / "run")
 
 
-def test_copies_join_the_training_speakers_and_the_dev_speakers_choose(corpus: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("versions", [0, 1])
+def test_copies_join_the_training_speakers_and_the_dev_speakers_choose(
+    corpus: Path, tmp_path: Path, versions: int
+) -> None:
     recipe = tiny(
         corpus,
         "adaptation.unit=none",
         "model.inner_folds=0",
         "augmentation.copies=2",
         "augmentation.gain=3.0",
+        f"surroundings.versions={versions}",
     )
     train(recipe, tmp_path / "run")
     for place in sorted((tmp_path / "run" / "parts").iterdir()):

@@ -147,6 +147,12 @@ class ExampleStore:
         """What training knows of utterance `index`, uncropped and unmasked."""
         return self._wanted(self._trained[index][0][0])
 
+    @property
+    def n_altered(self) -> int:
+        """How many altered copies and surrounded versions each utterance has."""
+        copies, versions = self.augmentation.copies, self.surroundings.versions
+        return copies + (copies + 1) * versions
+
     def altered(self, index: int) -> Sequence[Item]:
         """Copies and versions of utterance `index`, uncropped and unmasked, without what a teacher says of them."""
         others = [*self._trained[index][1:], *self._surrounded.get(index, ())]

@@ -195,7 +195,7 @@ def _fit_probe(
     # Who has speakers on both sides does not keep them apart when choosing either.
     unit = [u.id if part.fold.mixes_speakers else u.speaker for u in store.table]
     copied = train_rows if dev_chooses else rows  # who only chooses is heard as recorded
-    heard = rows + copied * store.augmentation.copies
+    heard = rows + copied * store.n_altered
     is_copy = np.arange(len(heard)) >= len(rows)
     judges = np.isin(heard, dev_rows) if dev_chooses else None
     pooled = {point: values[rows] for point, values in _pooled(store, options).items()}
@@ -309,7 +309,7 @@ def _copies(store: ExampleStore, options: ProbeOptions) -> Mapping[Point, Sequen
     key = ("copies", options.layers, options.statistics)
     if key not in store.pooled:
         found = []
-        for n in range(store.augmentation.copies):
+        for n in range(store.n_altered):
 
             def copy(row: int, n: int = n) -> Item:
                 return store.altered(row)[n]
