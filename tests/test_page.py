@@ -215,9 +215,9 @@ def test_the_position_moves_by_keyboard_pointer_and_play(page: Any) -> None:
     page.keyboard.press("Home")
     page.keyboard.press("Space")
     page.wait_for_selector(".time:text-matches('^0:0(0.[3-9]|[1-9])')")
-    assert page.get_by_role("button", name="Pause").is_visible()
+    page.get_by_role("button", name="Pause").wait_for(timeout=2000)  # the browser tells of it in its own time
     page.keyboard.press("Space")
-    assert page.get_by_role("button", name="Play").is_visible()
+    page.get_by_role("button", name="Play").wait_for(timeout=2000)
     assert now() > 0.2
     page.keyboard.press("+")
     assert page.get_by_role("button", name="Show more of it").is_enabled()

@@ -22,6 +22,7 @@ from audio_files import with_ffmpeg
 from fake_models import silence, square, write_model
 from serving import LOUD, Server, messages, pcm, read_all, running, until, wav
 from voxaffect.predictor import load
+from voxaffect.stream import MIN_INTERVAL
 
 SPEECH = np.concatenate(
     [silence(0.5), square(0.6, 4.3), silence(1.5), square(0.05, 0.8), silence(1.0), square(0.4, 7.0)]
@@ -359,7 +360,9 @@ def test_a_reader_that_never_reads_does_not_fill_memory(model: Path, tmp_path: P
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             connection.sendall(handshake(server))
             assert connection.recv(12) == b"HTTP/1.1 101"
-            body = pcm(np.tile(np.concatenate([square(0.4, 0.3), silence(0.7)]), 10))
+            update = json.dumps({"type": "session.update", "interval": MIN_INTERVAL, "vad": "level"}).encode()
+            connection.sendall(bytes([0x81, 0x80 + len(update), 0, 0, 0, 0]) + update)
+            body = pcm(np.tile(np.concatenate([square(0.4, 9.3), silence(0.7)]), 1))
             frame = b"\x82\xff" + len(body).to_bytes(8, "big") + bytes(4) + body
             before = server.resident_mb()
             connection.settimeout(5)

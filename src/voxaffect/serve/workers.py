@@ -162,6 +162,7 @@ class WorkerPool:
         self._idle: deque[Worker] = deque()
         self._all: set[Worker] = set()
         self._lock = threading.Lock()
+        self._starting = 0
         self._threads = ThreadPoolExecutor(2 * (short + long) + 2, thread_name_prefix="voxaffect-worker")
         self._recovering: set[asyncio.Task[None]] = set()
         self._closed = False
@@ -261,24 +262,31 @@ class WorkerPool:
         return worker
 
     def _take(self) -> Worker:
-        while self._idle:
-            worker = self._idle.popleft()
-            if worker.alive:
-                return worker
+        for worker in [worker for worker in self._idle if not worker.alive]:
+            self._idle.remove(worker)
             self._replace(worker, "died")
-        return self._new()
+        worker = self._idle.popleft() if self._idle else self._new()
+        self._top_up()
+        return worker
 
     def _give_back(self, worker: Worker) -> None:
-        if self._closed or not worker.alive or len(self._all) > self._most:
+        if self._closed or len(self._all) > self._most:
             self._forget(worker)
         else:
-            self._idle.append(worker)
+            self._idle.append(worker)  # one that has just died is found out when the next is taken
 
     def _replace(self, worker: Worker, reason: str) -> None:
         self._on_replace(reason)
         self._forget(worker)
-        if not self._closed and len(self._all) < self._n_short + 1:
-            asyncio.get_running_loop().run_in_executor(self._threads, self._reserve)
+        self._top_up()
+
+    def _top_up(self) -> None:
+        """Start a worker if one is lacking; one that breaks down while it starts is made up for by the next request."""
+        with self._lock:
+            if self._closed or len(self._all) + self._starting > self._n_short:
+                return
+            self._starting += 1
+        asyncio.get_running_loop().run_in_executor(self._threads, self._reserve)
 
     def _forget(self, worker: Worker) -> None:
         self._all.discard(worker)
@@ -286,7 +294,9 @@ class WorkerPool:
         self._threads.submit(worker.close)
 
     def _reserve(self) -> None:
-        worker = self._new()
+        with self._lock:
+            self._starting -= 1
+            worker = self._new()
         try:
             worker.wait_ready()
         except (channel.ChannelError, OSError):
