@@ -64,7 +64,10 @@ def test_every_format_can_be_downloaded(page: Any, served: Server) -> None:
     assert shown == names
     assert {"json", "jsonl", "csv"} <= set(names)
     files = {}
-    for name in names:
+    for number, name in enumerate(names):
+        if number % 5 == 4:  # a browser stops a page that saves ten files in a row, until someone touches it
+            page.reload()
+            choose(page, "my voice.wav", MONO)
         with page.expect_download() as download:
             page.click(f"[data-format={name}]")
         assert download.value.suggested_filename.startswith("my voice.")
