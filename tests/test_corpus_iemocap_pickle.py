@@ -251,6 +251,7 @@ def test_only_what_the_model_reads_is_kept(whole: Path) -> None:
 class WaveformEncoder:
     """Stands for a frozen encoder of waveforms and counts its runs."""
 
+    stride = 1
     inputs = ("waveform",)
     states_name = "speech_states"
     states_key = "x"

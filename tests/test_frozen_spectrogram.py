@@ -151,7 +151,8 @@ def test_a_model_over_cached_states_of_both_branches_answers_the_same(
         torch.testing.assert_close(model(to_tensors(items)), model(inputs), atol=5e-3, rtol=0)  # float16
     F.cross_entropy(model.train()(to_tensors(items)), torch.tensor([0, 2])).backward()
     heads = [p for name, p in model.named_parameters() if name.startswith(("wiring.", "mfcc."))]
-    assert all(p.grad is not None for p in heads)
+    idle = {name for name, p in model.named_parameters() if id(p) in {*map(id, heads)} and p.grad is None}
+    assert idle <= {"wiring.co_attention.key.bias"}  # it adds the same to every score of a softmax
     assert {id(p) for p in model.parameters() if p.requires_grad} - {id(p) for p in heads} == (
         {id(model.speech.mix)} if wiring == "native" else set()  # type: ignore[union-attr]
     )
