@@ -80,6 +80,11 @@ class Voice:
     shifts: Floats
     shrinkage: float
 
+    @classmethod
+    def empty(cls, n_classes: int, n_features: int, shrinkage: float) -> Voice:
+        """One of zeros, for weights to be read into."""
+        return cls(np.zeros(n_features), np.zeros((n_classes, n_features)), shrinkage)
+
     def offset(self, enrolment: Enrolment) -> Floats:
         """What the enrolled speaker or condition adds (D,)."""
         trust = enrolment.seconds / (enrolment.seconds + self.shrinkage)

@@ -10,7 +10,6 @@ import hashlib
 import json
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from voxaffect.adaptation import Gauge, Voice
@@ -100,12 +99,7 @@ def load_kernel_model(folder: Path) -> CoAttention | AdaptedKernel:
         if description["schema"] != SCHEMA or hashlib.sha256(data).hexdigest() != description["sha256"]:
             raise ValueError(f"{WEIGHTS} is not what {DESCRIPTION} of schema {SCHEMA} names")
         head = head_of(plain)
-        n_features = sum(head.sizes)
-        voice = Voice(
-            torch.zeros(n_features).double().numpy(),
-            torch.zeros(head.n_classes, n_features).double().numpy(),
-            float(description["shrinkage"]),
-        )
+        voice = Voice.empty(head.n_classes, sum(head.sizes), float(description["shrinkage"]))
         gauge = Gauge.from_dict(description["gauge"], head.n_classes)
         centred = KernelRidge(head.sizes, head.n_classes, head.options)
         model = AdaptedKernel(plain, centred, voice, gauge, str(description["unit"]))

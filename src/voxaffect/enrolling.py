@@ -20,6 +20,7 @@ from voxaffect.modelfile import ModelFile
 from voxaffect.recogniser import BATCH, Item, Recogniser
 from voxaffect.timeline import Windows
 from voxaffect.vad import is_active
+from voxaffect.voting import log_mean
 
 MIN_SECONDS = 0.2
 """A shorter piece of speech says too little of a voice."""
@@ -136,11 +137,6 @@ def _take(heard: _Heard, samples: npt.NDArray[np.float32], vad: bool) -> None:
     waveform = samples[:, 0].copy()  # the features may keep it, and the buffer moves on
     if len(waveform) >= MIN_SECONDS * SAMPLE_RATE and (not vad or is_active(waveform)):
         heard.take(waveform)
-
-
-def log_mean(log_probs: Floats) -> Floats:
-    """The logarithm of the members' mean probabilities: log-probabilities (n, M, K) to (n, K)."""
-    return np.asarray(np.logaddexp.reduce(log_probs, axis=1) - np.log(log_probs.shape[1]))
 
 
 def _members(model: ModelFile) -> list[tuple[int, int, float, Gauge]]:

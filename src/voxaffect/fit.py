@@ -27,6 +27,7 @@ from voxaffect.metrics import confusion, ua, wa
 from voxaffect.objective import Objective, class_weights
 from voxaffect.recipe import TrainingOptions
 from voxaffect.training_state import Borrowed, TrainingState, portable, update_average
+from voxaffect.voting import log_mean
 
 if TYPE_CHECKING:
     from voxaffect.distillation import TeacherStates
@@ -161,7 +162,7 @@ def log_probabilities(
     model: nn.Module, store: ExampleStore, indices: Sequence[int], device: str = "cpu", batch_size: int = 32
 ) -> np.ndarray:
     """(N, K) log-probabilities: of several members, the logarithm of their mean probabilities."""
-    return member_mean(member_log_probabilities(model, store, indices, device, batch_size))
+    return log_mean(member_log_probabilities(model, store, indices, device, batch_size))
 
 
 def member_log_probabilities(
@@ -187,13 +188,6 @@ def member_log_probabilities(
         counts[owners[i][0]] += 1
     mean = sums / counts
     return np.asarray(mean - np.log(np.exp(mean).sum(axis=2, keepdims=True)))
-
-
-def member_mean(log_probs: np.ndarray) -> np.ndarray:
-    """(N, K) logarithm of the mean of members' probabilities (N, M, K); a single member's as they are."""
-    if log_probs.shape[1] == 1:
-        return np.asarray(log_probs[:, 0])
-    return np.asarray(np.log(np.exp(log_probs).mean(axis=1)))
 
 
 def in_batches(

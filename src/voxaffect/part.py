@@ -25,7 +25,7 @@ from voxaffect.run import RunFolder
 from voxaffect.splits import AnyFold
 from voxaffect.transduction import FILE_NAME as ADAPTED_FILE
 from voxaffect.transduction import adapted_answers, draw, rows_of, unit_of
-from voxaffect.voting import members_decide
+from voxaffect.voting import log_mean, members_decide
 
 if TYPE_CHECKING:
     from torch import nn
@@ -81,14 +81,14 @@ def train_part(
         model, report, dev_log_probs, history = _fit_gradient(
             recipe, part, store, encoders, train_rows, heard, dev_rows, place, device, progress
         )
-    from voxaffect.fit import member_log_probabilities, member_mean
+    from voxaffect.fit import member_log_probabilities
 
     write_csv(_predictions(store, dev_rows, dev_log_probs, part), place / "dev_predictions.csv")
     if test_rows:
         answers = member_log_probabilities(model, store, test_rows, device)
         write_csv(_predictions(store, test_rows, answers, part), place / "predictions.csv")
         if recipe.adaptation.unit != "none":
-            adapted = _adapted(recipe, part, store, model, test_rows, member_mean(answers))
+            adapted = _adapted(recipe, part, store, model, test_rows, log_mean(answers))
             write_csv(_predictions(store, test_rows, adapted, part), place / ADAPTED_FILE)
     _write_history(place, part, history)
     if dev_rows:

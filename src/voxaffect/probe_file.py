@@ -10,8 +10,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from voxaffect.adaptation import Gauge, Voice
 from voxaffect.adapted_probe import AdaptedProbe
 from voxaffect.encoders.speech import SpeechEncoder
@@ -98,11 +96,7 @@ def _build(description: dict[str, Any], speech: SpeechEncoder) -> Probe | Adapte
     adapted = description["adapted"]
     centred = _probe(adapted, speech)
     n_classes, n_features = len(centred.offset), len(centred.mean)
-    voice = Voice(
-        torch.zeros(n_features).double().numpy(),
-        torch.zeros(n_classes, n_features).double().numpy(),
-        float(adapted["shrinkage"]),
-    )
+    voice = Voice.empty(n_classes, n_features, float(adapted["shrinkage"]))
     return AdaptedProbe(
         plain, centred, voice, Gauge.from_dict(adapted["gauge"], n_classes), str(adapted["unit"])
     )

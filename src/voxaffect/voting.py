@@ -125,6 +125,15 @@ def _weighted_mean(
     return np.asarray(np.tensordot(w / w.sum(), probs, axes=1), dtype=np.float64)
 
 
+def log_mean(log_probs: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """The logarithm of the members' mean probabilities: log-probabilities (N, M, K) to (N, K).
+
+    What is not a number stays so, without a word: who asked looks at it.
+    """
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.logaddexp.reduce(log_probs, axis=1) - np.log(log_probs.shape[1]))
+
+
 def members_decide(log_probs: npt.NDArray[np.float64]) -> Election:
     """The majority of M members whose log-probabilities are (N, M, K)."""
     probs = np.exp(log_probs).swapaxes(0, 1)
