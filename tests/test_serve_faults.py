@@ -301,7 +301,15 @@ def test_a_decoder_that_breaks_down_costs_one_request(server: Server, number: in
     started = time.monotonic()
     assert server.predict(CLIP).status == 200
     assert time.monotonic() - started < 1.0
-    until(lambda: len(server.workers()) >= 3, 5)
+    until(lambda: len(server.workers()) >= 3, 30)
+
+
+def test_workers_that_end_while_idle_are_made_up_for_without_a_request(server: Server) -> None:
+    before = set(server.workers())
+    for pid in before:
+        os.kill(pid, signal.SIGKILL)
+    until(lambda: len(set(server.workers()) - before) >= 3, 30)
+    assert server.predict(CLIP).status == 200
 
 
 def busy_workers(server: Server) -> list[int]:

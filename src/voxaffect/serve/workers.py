@@ -26,6 +26,8 @@ from voxaffect.serve.scheduler import Flow, Scheduler
 from voxaffect.serve.worker import describe_model
 
 START_SECONDS = 60.0
+LOOK_SECONDS = 1.0
+"""How often the pool looks for workers that ended while idle or starting, to make up for them."""
 CANCEL_SECONDS = 0.05
 """How long a worker may take to notice that nobody waits for its answer, before it is replaced."""
 
@@ -165,6 +167,7 @@ class WorkerPool:
         self._starting = 0
         self._threads = ThreadPoolExecutor(2 * (short + long) + 2, thread_name_prefix="voxaffect-worker")
         self._recovering: set[asyncio.Task[None]] = set()
+        self._keeping: asyncio.Task[None] | None = None
         self._closed = False
 
     async def start(self) -> None:
@@ -179,6 +182,7 @@ class WorkerPool:
                 f"a worker process does not start ({error or type(error).__name__})"
             ) from error
         self._idle.extend(workers)
+        self._keeping = loop.create_task(self._keep())
 
     @property
     def pids(self) -> list[int]:
@@ -250,6 +254,8 @@ class WorkerPool:
     async def close(self) -> None:
         """End all workers."""
         self._closed = True
+        if self._keeping is not None:
+            self._keeping.cancel()
         for worker in list(self._all):
             worker.kill()
         for worker in list(self._all):
@@ -261,10 +267,20 @@ class WorkerPool:
         self._all.add(worker)
         return worker
 
-    def _take(self) -> Worker:
+    async def _keep(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            self._bury()
+            self._top_up()
+
+    def _bury(self) -> None:
+        """Replace the idle workers that ended."""
         for worker in [worker for worker in self._idle if not worker.alive]:
             self._idle.remove(worker)
             self._replace(worker, "died")
+
+    def _take(self) -> Worker:
+        self._bury()
         worker = self._idle.popleft() if self._idle else self._new()
         self._top_up()
         return worker
@@ -273,7 +289,7 @@ class WorkerPool:
         if self._closed or len(self._all) > self._most:
             self._forget(worker)
         else:
-            self._idle.append(worker)  # one that has just died is found out when the next is taken
+            self._idle.append(worker)  # one that has just died is found out at the next look
 
     def _replace(self, worker: Worker, reason: str) -> None:
         self._on_replace(reason)
@@ -281,7 +297,7 @@ class WorkerPool:
         self._top_up()
 
     def _top_up(self) -> None:
-        """Start a worker if one is lacking; one that breaks down while it starts is made up for by the next request."""
+        """Start a worker if one is lacking; one that breaks down while it starts is made up for at the next look."""
         with self._lock:
             if self._closed or len(self._all) + self._starting > self._n_short:
                 return
