@@ -72,6 +72,45 @@ def test_padding_does_not_change_the_answer_whatever_branches_are_on(options: Mo
             torch.testing.assert_close(logits[i], model(batch([n]))[0], atol=1e-5, rtol=0)
 
 
+def test_branches_that_are_concatenated_do_not_attend() -> None:
+    options = ModelOptions(5, spectrogram=VIT, mfcc=BILSTM, speech=WAVEFORM, width=16)
+    attending, joined = (
+        CoAttention(options),
+        CoAttention(dataclasses.replace(options, fusion="concatenation")),
+    )
+    assert {n for n in attending.state_dict() if "co_attention" not in n} == {*joined.state_dict()}
+    inputs = batch(LENGTHS, padding=3_000)
+    joined.fit_normalisation([inputs])
+    joined.eval()
+    with torch.no_grad():
+        logits = joined(inputs)
+        for i, n in enumerate(LENGTHS):
+            torch.testing.assert_close(logits[i], joined(batch([n]))[0], atol=1e-5, rtol=0)
+    # What speech gives is then the same whatever the others say.
+    speech = joined.wiring.vectors["speech"]
+    heard = []
+    speech.register_forward_hook(lambda *call: heard.append(call[2]))
+    with torch.no_grad():
+        joined(inputs)
+        joined({**inputs, "mfcc": inputs["mfcc"] + 1.0, "spectrogram": inputs["spectrogram"] * 0.5})
+    assert torch.equal(heard[0], heard[1])
+
+
+def test_published_branches_that_are_concatenated_average_the_speech_states(whisper: str) -> None:
+    options = ModelOptions(
+        4, mfcc=BILSTM, speech=SpeechOptions(whisper), wiring="published", width=16, fusion="concatenation"
+    )
+    model = CoAttention(options).eval()
+    assert not any("attention" in name for name in model.wiring.state_dict())
+    heard = []
+    model.wiring.speech.register_forward_hook(lambda module, given, _: heard.append(given[0]))
+    inputs = segments(2)
+    with torch.no_grad():
+        assert model(inputs).shape == (2, 4)
+        states, _ = model.branch_states(inputs)["speech"]
+    torch.testing.assert_close(heard[0], states.mean(1))
+
+
 def test_batch_norm_gives_each_feature_its_own_scale_and_padding_changes_nothing() -> None:
     model = CoAttention(ModelOptions(5, mfcc=BILSTM, speech=WAVEFORM, width=16, norm="batch"))
     inputs = batch(LENGTHS, padding=3_000)

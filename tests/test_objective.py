@@ -10,8 +10,9 @@ torch = pytest.importorskip("torch", reason="needs the extra `train`")
 from torch import Tensor, nn  # noqa: E402
 from torch.nn import functional as F  # noqa: E402
 
+from voxaffect import objective  # noqa: E402
 from voxaffect.examples import UNLABELLED  # noqa: E402
-from voxaffect.objective import Objective, class_weights  # noqa: E402
+from voxaffect.objective import Objective, class_weights, precision_on  # noqa: E402
 from voxaffect.recipe import TrainingOptions  # noqa: E402
 
 
@@ -53,7 +54,8 @@ def test_a_batch_without_any_class_costs_nothing_and_can_be_learnt_from() -> Non
     assert model.layer.weight.grad.abs().sum() == 0
 
 
-def test_bfloat16_rounds_the_layers_and_not_the_loss() -> None:
+def test_bfloat16_rounds_the_layers_and_not_the_loss(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(objective, "precision_on", lambda device, wanted: wanted)
     model = Logits()
     loss = loss_of([0, 2, 1], model, precision="bfloat16")
     assert model.seen == torch.bfloat16
@@ -61,6 +63,17 @@ def test_bfloat16_rounds_the_layers_and_not_the_loss() -> None:
     exact = loss_of([0, 2, 1])
     assert loss.item() != exact.item()
     torch.testing.assert_close(loss, exact, rtol=2**-7, atol=0.0)  # 8 bits of mantissa
+
+
+def test_a_cpu_without_bfloat16_trains_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    for knows in (True, False):
+        monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda knows=knows: knows)
+        assert precision_on("cpu", "bfloat16") == ("bfloat16" if knows else "float32")
+        assert precision_on("cpu", "float32") == "float32"
+        assert precision_on("cuda", "bfloat16") == "bfloat16"
+        model = Logits()
+        loss_of([0, 2, 1], model, precision="bfloat16")
+        assert model.seen == (torch.bfloat16 if knows else torch.float32)
 
 
 def test_class_weights_leave_out_what_has_no_class() -> None:

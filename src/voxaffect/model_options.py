@@ -43,8 +43,10 @@ class ModelOptions:
     `width` is the size of a branch's vector, `heads` the native co-attention's heads, `pooling` how native
     wiring makes a vector of the spectrogram and MFCC states. `norm` is what native wiring does to a branch's pooled
     vector: "layer" brings each vector to mean 0 and deviation 1, "batch" each of its features over the training
-    batches, so that a few large ones do not hide the rest. With the wiring "kernel" the branches learn from a
-    teacher alone, and `kernel` says how their statistics become classes, in closed form.
+    batches, so that a few large ones do not hide the rest. `fusion` is how the other branches meet speech: by
+    "co-attention" they weigh its states; by "concatenation" they do not, and the branches' vectors are joined as they
+    are, which is for comparison. With the wiring "kernel" the branches learn from a teacher alone, and `kernel` says
+    how their statistics become classes, in closed form.
     """
 
     n_classes: int
@@ -57,6 +59,7 @@ class ModelOptions:
     dropout: float = 0.1
     pooling: Literal["attentive-statistics", "mean"] = "attentive-statistics"
     norm: Literal["layer", "batch"] = "layer"
+    fusion: Literal["co-attention", "concatenation"] = "co-attention"
     kernel: KernelOptions | None = None
 
     def __post_init__(self) -> None:
@@ -68,6 +71,7 @@ class ModelOptions:
             ("wiring", ("native", "published", "kernel")),
             ("pooling", ("attentive-statistics", "mean")),
             ("norm", ("layer", "batch")),
+            ("fusion", ("co-attention", "concatenation")),
         ):
             if getattr(self, name) not in allowed:
                 raise UsageError(
@@ -81,6 +85,8 @@ class ModelOptions:
             raise UsageError(
                 "bad_option", f"model.norm goes with wiring = 'native', not with {self.wiring!r}"
             )
+        if self.fusion != "co-attention" and self.wiring == "kernel":
+            raise UsageError("bad_option", "model.fusion goes with wiring = 'native' or 'published'")
         if self.wiring == "kernel" and self.kernel is None:
             object.__setattr__(self, "kernel", KernelOptions())
         if self.width < 1 or self.heads < 1 or not 0.0 <= self.dropout < 1.0:

@@ -61,7 +61,7 @@ class Objective:
         return distance
 
     def _precision(self, device: torch.device) -> torch.autocast:
-        bfloat16 = self.options.precision == "bfloat16"
+        bfloat16 = precision_on(device, self.options.precision) == "bfloat16"
         return torch.autocast(device.type, dtype=torch.bfloat16, enabled=bfloat16)
 
     def _loss(self, inputs: dict[str, Tensor], truths: list[tuple[float, Tensor]]) -> Tensor:
@@ -87,6 +87,15 @@ class Objective:
             label_smoothing=self.options.label_smoothing,
             ignore_index=UNLABELLED,
         )
+
+
+def precision_on(device: torch.device | str, wanted: str) -> str:
+    """The precision that a training computes in: `wanted`, but float32 on a CPU without bfloat16.
+
+    Without its instructions bfloat16 is slower than float32, and LSTMs cannot be computed in it at all.
+    """
+    cpu = torch.device(device).type == "cpu"
+    return "float32" if cpu and not torch.ops.mkldnn._is_mkldnn_bf16_supported() else wanted
 
 
 def class_weights(targets: np.ndarray, n_classes: int) -> Tensor:

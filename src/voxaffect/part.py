@@ -118,6 +118,7 @@ def _fit_gradient(
     import torch
 
     from voxaffect.fit import fit, hash_seed, member_log_probabilities, to_tensors
+    from voxaffect.objective import precision_on
 
     torch.manual_seed(hash_seed(part.seed, 0))
     model = build_model(recipe, encoders)
@@ -148,6 +149,8 @@ def _fit_gradient(
         progress(1, f"{part.name}: {said}")
         _write_history(place, part, history)
 
+    precision = precision_on(device, recipe.training.precision)
+    lowered = "" if precision == recipe.training.precision else f"/{precision}"
     fitted = fit(
         model,
         store,
@@ -157,11 +160,13 @@ def _fit_gradient(
         seed=part.seed,
         device=device,
         checkpoint=place / "checkpoint.pt",
-        digest=f"{recipe.digest}/{part.seed}/{part.fold.name}/{device}/{torch.get_num_threads()}",
+        digest=f"{recipe.digest}/{part.seed}/{part.fold.name}/{device}/{torch.get_num_threads()}{lowered}",
         distiller=distiller,
         on_epoch=on_epoch,
     )
     report: dict[str, Any] = {"best_epoch": fitted.best_epoch, "epochs": len(fitted.history)}
+    if lowered:
+        report["precision"] = precision
     answering: CoAttention | AdaptedKernel = model
     if closed_form:
         from voxaffect.readout import fit_adapted_readout, fit_readout

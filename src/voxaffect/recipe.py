@@ -103,7 +103,7 @@ class TrainingOptions:
     select_by: str = "ua"
     precision: str = field(default="float32", metadata={"later": True})
     """`bfloat16` computes layers in it while training (weights, losses and answers stay float32): about twice as
-    quick on processors and GPUs that know it."""
+    quick on processors and GPUs that know it; a processor that does not computes in float32."""
 
     def __post_init__(self) -> None:
         if self.select_by not in SELECTION_MEASURES:

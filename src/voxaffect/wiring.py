@@ -24,8 +24,8 @@ class PublishedWiring(nn.Module):
 
     wav2vec2 gives 149 states for 3 s, `n_states`; Whisper in its place gives 150.
 
-    With a branch off, its vector is left out; without both spectrogram and MFCC the speech states are
-    averaged.
+    With a branch off, its vector is left out; without both spectrogram and MFCC, or with fusion by concatenation,
+    the speech states are averaged.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class PublishedWiring(nn.Module):
             self.mfcc = _layer(self.n_steps * mfcc, width, dropout)
         n_queries = (spectrogram is not None) + (mfcc is not None)
         if speech is not None:
-            if n_queries:
+            if n_queries and options.fusion == "co-attention":
                 self.attention = _layer(n_queries * width, n_states, dropout)
             self.speech = _layer(speech, width, dropout)
         n_vectors = n_queries + (speech is not None)
@@ -85,7 +85,7 @@ class NativeWiring(nn.Module):
 
     The speech vector joins what the co-attention reads with attentive statistics (mean and standard
     deviation), so that the speech branch is strong on its own; without the other two a learned query takes
-    their place.
+    their place. With fusion by concatenation nothing attends, and the statistics stand alone.
     """
 
     def __init__(
@@ -94,6 +94,7 @@ class NativeWiring(nn.Module):
         super().__init__()
         width, dropout = options.width, options.dropout
         self.pools, self.vectors = nn.ModuleDict(), nn.ModuleDict()
+        self.co_attention: MaskedCoAttention | None = None
         n_queries = 0
         for name, dim in (("spectrogram", spectrogram), ("mfcc", mfcc)):
             if dim is not None:
@@ -104,8 +105,11 @@ class NativeWiring(nn.Module):
                 self.vectors[name] = _normed_layer(2 * dim if statistics else dim, options)
         if speech is not None:
             self.pools["speech"] = AttentiveStatistics(speech)
-            self.co_attention = MaskedCoAttention(n_queries * width, speech, options.heads, width)
-            self.vectors["speech"] = _normed_layer(2 * speech + width, options)
+            if options.fusion == "co-attention":
+                self.co_attention = MaskedCoAttention(n_queries * width, speech, options.heads, width)
+            self.vectors["speech"] = _normed_layer(
+                2 * speech + (width if self.co_attention is not None else 0), options
+            )
         n_vectors = n_queries + (speech is not None)
         self.fusion = nn.Sequential(_layer(n_vectors * width, width, dropout), nn.Dropout(dropout))
         self.head = nn.Linear(width, options.n_classes)
@@ -122,9 +126,11 @@ class NativeWiring(nn.Module):
             if branch is not None:
                 vectors.append(self.vectors[name](self.pools[name](*branch)))
         if speech is not None:
-            query = torch.cat(vectors, dim=1) if vectors else None
-            read = self.co_attention(query, *speech)
-            vectors.append(self.vectors["speech"](torch.cat([self.pools["speech"](*speech), read], dim=1)))
+            heard = self.pools["speech"](*speech)
+            if self.co_attention is not None:
+                query = torch.cat(vectors, dim=1) if vectors else None
+                heard = torch.cat([heard, self.co_attention(query, *speech)], dim=1)
+            vectors.append(self.vectors["speech"](heard))
         fused: Tensor = self.fusion(torch.cat(vectors, dim=1))
         return fused
 
