@@ -20,11 +20,13 @@ from voxaffect.encoders import Encoder, Fitted, Moments
 from voxaffect.encoders.alexnet import AlexNet, AlexNetOptions
 from voxaffect.encoders.bilstm import BiLstm, BiLstmOptions
 from voxaffect.encoders.image import IMAGENET_MEAN, IMAGENET_STD, FittedImage, SpectrogramImage
+from voxaffect.encoders.low_rank import add_low_rank
 from voxaffect.encoders.masking import length_after, stretch
 from voxaffect.encoders.speech import SpeechEncoder, SpeechOptions
 from voxaffect.encoders.vit import VisionTransformer, VitOptions
 from voxaffect.encoders.waveform import WaveformEncoder, WaveformOptions, mel_filters
 from voxaffect.errors import ArtefactError, UsageError
+from voxaffect.model import CoAttention, ModelOptions
 
 torch.set_num_threads(1)
 
@@ -511,6 +513,51 @@ def test_tuning_the_last_block_leaves_the_rest_frozen(kind: str, checkpoints: di
 
 
 @pytest.mark.parametrize("kind", SPEECH_KINDS)
+def test_low_rank_updates_begin_as_nothing_and_alone_are_learnt(
+    kind: str, checkpoints: dict[str, Path]
+) -> None:
+    torch.manual_seed(0)
+    options = {"tune_last": 1, "mix": -1, "layer_norm": False}
+    inputs = batch([16_000])
+    encoder = speech(checkpoints[kind], **options, lora_rank=2)
+    plain = speech(checkpoints[kind], **options)
+    torch.testing.assert_close(encoder(inputs)[0], plain(inputs)[0])
+    learnt = {name: p for name, p in encoder.named_parameters() if p.requires_grad}
+    assert len(learnt) == 4  # two matrices for each of the queries and values of one block
+    assert all("q_proj" in name or "v_proj" in name for name in learnt)
+    before = {name: p.detach().clone() for name, p in encoder.named_parameters()}
+    optimizer = torch.optim.SGD(learnt.values(), lr=1.0)
+    for _ in range(2):  # the first step moves only what was zero
+        optimizer.zero_grad()
+        encoder.train()(inputs)[0].square().sum().backward()
+        optimizer.step()
+    moved = {name for name, p in encoder.named_parameters() if not torch.equal(p, before[name])}
+    assert moved == set(learnt)
+    assert not torch.allclose(encoder.eval()(inputs)[0], plain(inputs)[0])
+
+
+def test_a_model_with_low_rank_updates_is_saved_and_loaded(
+    checkpoints: dict[str, Path], tmp_path: Path
+) -> None:
+    options = SpeechOptions(str(checkpoints["whisper"]), tune_last=2, lora_rank=3)
+    model = CoAttention(ModelOptions(3, speech=options, width=16)).eval()
+    with torch.no_grad():
+        for name, p in model.named_parameters():
+            if name.endswith(".up"):
+                p.normal_()
+    model.save(tmp_path / "model")
+    again = CoAttention.load(tmp_path / "model")
+    inputs = batch([16_000, 9_000])
+    with torch.no_grad():
+        assert torch.equal(again(inputs), model(inputs))
+
+
+def test_a_block_without_queries_and_values_has_no_low_rank_updates() -> None:
+    with pytest.raises(ValueError, match=r"Sequential has none of the layers \['q_proj', 'v_proj'\]"):
+        add_low_rank(torch.nn.Sequential(torch.nn.Linear(2, 2)), 1)
+
+
+@pytest.mark.parametrize("kind", SPEECH_KINDS)
 def test_unfrozen_encoders_train_throughout(kind: str, checkpoints: dict[str, Path]) -> None:
     torch.manual_seed(0)
     encoder = speech(checkpoints[kind], frozen=False, layer_norm=False)
@@ -682,6 +729,8 @@ def test_models_of_other_types_are_refused(imagenet: Path, tmp_path: Path) -> No
         ({"stride": 0}, "speech stride 0; expected at least 1"),
         ({"normalise": "yes"}, r"speech normalise 'yes'; expected one of \['auto', 'always', 'never'\]"),
         ({"frozen": False, "tune_last": 1}, "tune_last 1 needs frozen = true"),
+        ({"lora_rank": 4}, "lora_rank 4 needs tune_last"),
+        ({"tune_last": 1, "lora_rank": -1}, "lora_rank -1 needs tune_last, and must not be negative"),
         ({"mix": 7}, "speech mix 7; the checkpoint has 4 states"),
         ({"tune_last": 9}, "tune_last 9; the checkpoint has 3 blocks"),
     ],

@@ -176,6 +176,18 @@ def test_batch_norm_and_a_stride_export(tmp_path: Path) -> None:
         assert_agrees(tmp_path / "m.onnx", [made], batch(lengths))
 
 
+def test_low_rank_updates_and_concatenated_branches_export(tmp_path: Path) -> None:
+    save_speech("whisper", tmp_path / "whisper")
+    speech = SpeechOptions(str(tmp_path / "whisper"), tune_last=1, lora_rank=2)
+    made = model(ModelOptions(3, mfcc=BILSTM, speech=speech, width=8, fusion="concatenation"))
+    with torch.no_grad():
+        for name, p in made.named_parameters():
+            if name.endswith(".up"):
+                p.normal_()
+    export([made], tmp_path / "m.onnx", metadata=METADATA)
+    assert_agrees(tmp_path / "m.onnx", [made], batch([16_000, 8_000]))
+
+
 def test_published_wiring_exports(tmp_path: Path) -> None:
     speech = str(save_speech("wav2vec2", tmp_path / "wav2vec2"))
     vit = VitOptions(

@@ -26,6 +26,7 @@ from torch.nn import functional as F
 
 from voxaffect.encoders import Inputs
 from voxaffect.encoders.checkpoint import build_encoder, load_encoder, weights_digest
+from voxaffect.encoders.low_rank import add_low_rank
 from voxaffect.encoders.masking import (
     HOP_LENGTH,
     clear,
@@ -46,7 +47,8 @@ class SpeechOptions:
     """Which checkpoint, what of it is trained, and which of its layers are used.
 
     `checkpoint` is a local folder or a hub name. `frozen` keeps it as it is, except its last `tune_last`
-    blocks; frozen=False trains everything, the convolutional front included. `mix` is "learned"
+    blocks; frozen=False trains everything, the convolutional front included. With a `lora_rank` above 0 those last
+    blocks keep their weights too and learn updates of that rank (see `low_rank`). `mix` is "learned"
     (softmax-weighted sum of the embeddings and all blocks) or the number of one state, 0 for the
     embeddings, negative from the end. `layer_norm` normalises each state before the mix. `normalise`
     standardises each waveform: "auto" asks the checkpoint's preprocessor; Whisper's log-mel never is.
@@ -58,6 +60,7 @@ class SpeechOptions:
     checkpoint: str
     frozen: bool = True
     tune_last: int = 0
+    lora_rank: int = 0
     mix: Literal["learned"] | int = "learned"
     layer_norm: bool = True
     normalise: Literal["auto", "always", "never"] = "auto"
@@ -78,6 +81,10 @@ class SpeechOptions:
         if self.tune_last < 0 or (self.tune_last and not self.frozen):
             raise UsageError(
                 "bad_option", f"speech tune_last {self.tune_last} needs frozen = true and 0 or more blocks"
+            )
+        if self.lora_rank < 0 or (self.lora_rank and not self.tune_last):
+            raise UsageError(
+                "bad_option", f"speech lora_rank {self.lora_rank} needs tune_last, and must not be negative"
             )
 
 
@@ -137,7 +144,10 @@ class SpeechEncoder(nn.Module):
         if whisper:
             self.encoder.embed_positions.requires_grad_(False)  # sinusoids, as Whisper was trained
         for block in self._tuned():
-            block.requires_grad_(True)
+            if options.lora_rank:
+                add_low_rank(block, options.lora_rank)
+            else:
+                block.requires_grad_(True)
         self.train(self.training)
 
     @property
