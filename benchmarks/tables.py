@@ -3,8 +3,8 @@
     python benchmarks/tables.py [--check]
 
 Between the markers `<!-- NAME:begin -->` and `<!-- NAME:end -->` of a document stands the table NAME, one of TABLES,
-and nothing else; README.md has them all. Without an option the documents are rewritten; with `--check` nothing is,
-and the exit code is 1 if a document differs from what the files say.
+and nothing else; README.md has all but the ablations. Without an option the documents are rewritten; with `--check`
+nothing is, and the exit code is 1 if a document differs from what the files say.
 """
 
 from __future__ import annotations
@@ -27,6 +27,20 @@ STUDY_HEADER = (
     "| study | system | members | UA of the vote, % [95 %] | WA, % | UA of the members: mean, range "
     "| gain of the vote in UA [95 %], p |\n|---|---|--:|---|--:|---|---|\n"
 )
+ABLATION_HEADER = (
+    "| variant | UA, % [95 %] | WA, % | against | points of UA [95 %] | p |\n|---|---|--:|---|---|--:|\n"
+)
+AGAINST: Mapping[str, Mapping[str, str]] = {
+    "ravdess-ablation": {
+        "spectrogram-mfcc": "mfcc",
+        "concatenation": "full",
+        "vit-224": "spectrogram",
+        "upper-block": "frozen",
+        "lora": "frozen",
+        "published": "full",
+    }
+}
+"""Study -> variant -> the one that it is set beside in the table of ablations, unless that is the first."""
 SHORTCUT_HEADER = (
     "| recipe | shortcut | UA without, % | UA with it, % | points it buys [95 %] | p |\n"
     "|---|---|--:|--:|---|--:|\n"
@@ -44,7 +58,8 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
         text = wanted = document.read_text(encoding="utf-8")
         for name, block in blocks.items():
             try:
-                if document.name == "README.md" or any(marker in text for marker in markers(name)):
+                wanted_here = document.name == "README.md" and name != "ablations"
+                if wanted_here or any(marker in text for marker in markers(name)):
                     wanted = filled(wanted, name, block)
             except ValueError as error:
                 print(f"{document}: {error}", file=sys.stderr)
@@ -124,7 +139,7 @@ def studies(results: Path) -> str:
     rows = []
     for file in sorted(results.glob("*/study.json")):
         study = json.loads(file.read_text(encoding="utf-8"))
-        for name in study["variants"]:
+        for name in voting(file.parent, study["variants"]):
             vote = json.loads((file.parent / name / "ensemble.json").read_text(encoding="utf-8"))
             metrics = json.loads((file.parent / name / "metrics.json").read_text(encoding="utf-8"))
             ua = metrics["evaluation"]["measures"]["UA"]
@@ -140,6 +155,42 @@ def studies(results: Path) -> str:
             )
             rows.append(f"| {' | '.join(map(str, cells))} |\n")
     return STUDY_HEADER + "".join(rows) if rows else ""
+
+
+def voting(study: Path, variants: Sequence[str]) -> list[str]:
+    """Those of the `variants` of the folder `study` that are votes of members."""
+    return [name for name in variants if (study / name / "ensemble.json").is_file()]
+
+
+def ablations(results: Path) -> str:
+    """The Markdown table of the studies in `results` whose variants have no members: each beside another."""
+    rows = []
+    for file in sorted(results.glob("*/study.json")):
+        study = json.loads(file.read_text(encoding="utf-8"))
+        names = list(study["variants"])
+        if voting(file.parent, names):
+            continue
+        compared = json.loads((file.parent / "comparison.json").read_text(encoding="utf-8"))
+        pairs = {(pair["first"], pair["second"]): pair for pair in compared["pairs"]}
+        for name in names:
+            metrics = json.loads((file.parent / name / "metrics.json").read_text(encoding="utf-8"))
+            recipe = json.loads((file.parent / name / "recipe.json").read_text(encoding="utf-8"))
+            measures = metrics["evaluation"]["measures"]
+            against = AGAINST.get(study["name"], {}).get(name, names[0])
+            pair = pairs.get((against, name))
+            cells = (
+                f"`{name}`: {recipe['title']}",
+                f"**{percent(measures['UA']['value'])}** "
+                f"[{percent(measures['UA']['low'])}, {percent(measures['UA']['high'])}]",
+                percent(measures["WA"]["value"]),
+                *(
+                    (f"`{against}`", points(pair["difference"]["UA"]), f"{pair['p']['UA']:.3f}")
+                    if pair
+                    else ("",) * 3
+                ),
+            )
+            rows.append(f"| {' | '.join(map(str, cells))} |\n")
+    return ABLATION_HEADER + "".join(rows) if rows else ""
 
 
 def shortcuts(results: Path) -> str:
@@ -171,7 +222,12 @@ def percent(fraction: float | None) -> str:
     return "-" if fraction is None or math.isnan(fraction) else f"{100 * fraction:.1f}"
 
 
-TABLES: Mapping[str, Callable[[Path], str]] = {"results": table, "studies": studies, "shortcuts": shortcuts}
+TABLES: Mapping[str, Callable[[Path], str]] = {
+    "results": table,
+    "studies": studies,
+    "shortcuts": shortcuts,
+    "ablations": ablations,
+}
 """Name -> what makes that table of the folder results/."""
 
 

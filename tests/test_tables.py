@@ -6,6 +6,7 @@ import hashlib
 import json
 import sys
 from importlib.util import module_from_spec, spec_from_file_location
+from itertools import combinations
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -44,7 +45,8 @@ def load() -> ModuleType:
 tables = load()
 BEGIN, END = tables.markers("results")
 OTHERS = "".join("".join(tables.markers(name)) for name in ("studies", "shortcuts"))
-STUDIES = sorted(path.parent for path in ROOT.glob("results/*/study.json"))
+STUDIES = sorted({path.parents[1] for path in ROOT.glob("results/*/*/ensemble.json")})
+ABLATIONS = sorted({path.parent for path in ROOT.glob("results/*/study.json")} - {*STUDIES})
 CHEATS = sorted(path.parent for path in ROOT.glob("results/*/cheat_cost.json"))
 
 
@@ -256,6 +258,32 @@ def test_a_study_s_rows_hold_vote_members_and_gain(tmp_path: Path) -> None:
     )
 
 
+def test_an_ablation_s_rows_are_set_beside_another_variant(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ["all", "less", "other"]
+    monkeypatch.setattr(tables, "AGAINST", {"s": {"other": "less"}})
+    (tmp_path / "s").mkdir()
+    (tmp_path / "s" / "study.json").write_text(json.dumps({"name": "s", "variants": names}))
+    pair = {"difference": {"UA": {"value": -0.02, "low": -0.05, "high": 0.01}}, "p": {"UA": 0.25}}
+    pairs = [{"first": a, "second": b, **pair} for a, b in combinations(names, 2)]
+    (tmp_path / "s" / "comparison.json").write_text(json.dumps({"pairs": pairs}))
+    for name in names:
+        folder = tmp_path / "s" / name
+        folder.mkdir()
+        measures = {"UA": {"value": 0.631, "low": 0.55, "high": 0.72}, "WA": {"value": 0.7}}
+        (folder / "metrics.json").write_text(json.dumps({"evaluation": {"measures": measures}}))
+        (folder / "recipe.json").write_text(json.dumps({"title": f"the {name}"}))
+    assert tables.studies(tmp_path) == ""
+    header, rule, *rows = tables.ablations(tmp_path).splitlines()
+    assert {line.count("|") for line in (header, rule, *rows)} == {7}
+    assert rows == [
+        "| `all`: the all | **63.1** [55.0, 72.0] | 70.0 |  |  |  |",
+        "| `less`: the less | **63.1** [55.0, 72.0] | 70.0 | `all` | -2.0 [-5.0, +1.0] | 0.250 |",
+        "| `other`: the other | **63.1** [55.0, 72.0] | 70.0 | `less` | -2.0 [-5.0, +1.0] | 0.250 |",
+    ]
+
+
 def test_a_shortcut_s_row_holds_both_figures_and_the_difference(tmp_path: Path) -> None:
     (tmp_path / "one").mkdir()
     (tmp_path / "one" / "recipe.json").write_text(json.dumps({"name": "r"}))
@@ -301,6 +329,27 @@ def test_a_committed_study_is_what_its_members_answers_give(study: Path) -> None
         json.loads((study / "comparison.json").read_text())["pairs"],
         study.name,
     )
+
+
+@pytest.mark.parametrize("study", ABLATIONS, ids=lambda path: path.name)
+def test_a_committed_ablation_is_what_its_variants_answers_give(study: Path) -> None:
+    names = json.loads((study / "study.json").read_text())["variants"]
+    answers = {name: read_csv(study / name / "predictions.csv") for name in names}
+    pairs = {
+        (p["first"], p["second"]): p for p in json.loads((study / "comparison.json").read_text())["pairs"]
+    }
+    against = tables.AGAINST.get(study.name, {})
+    assert {*against, *against.values()} <= {*names}
+    for name, vote in answers.items():
+        figures = json.loads((study / name / "metrics.json").read_text())["evaluation"]["measures"]
+        same(evaluate(vote).to_dict()["measures"], figures, name)
+        other = against.get(name, names[0])
+        if other != name:
+            found, stored = compare(answers[other], vote), pairs[other, name]
+            for key in ("value", "low", "high"):
+                expected = stored["difference"]["UA"][key]
+                assert getattr(found.difference["UA"], key) == pytest.approx(expected, abs=1e-9)
+            assert found.p["UA"] == pytest.approx(stored["p"]["UA"], abs=1e-9)
 
 
 @pytest.mark.parametrize("run", CHEATS, ids=lambda path: path.name)
