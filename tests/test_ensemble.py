@@ -11,9 +11,11 @@ import pytest
 from sklearn.metrics import balanced_accuracy_score, cohen_kappa_score
 
 from experiments import SPEAKERS, answers, predictions, write_run
+from voxaffect import transduction
 from voxaffect.cli import main
 from voxaffect.ensemble import Ensemble, combine, ensemble, file_name
 from voxaffect.errors import CorpusError, ExitCode, UsageError
+from voxaffect.evaluation import evaluate
 from voxaffect.member import Member, read_members
 from voxaffect.member_weights import fit_weights
 from voxaffect.predictions import Predictions, concat, read_csv, write_csv
@@ -334,6 +336,38 @@ def test_the_members_metadata_give_the_ensemble_its_baselines(runs: list[Path], 
     assert text["WA"] == 1.0  # each class has its own text, and the members' union heard all three
     assert (tmp_path / "votes" / "utterances.csv").is_file()
     assert main(["evaluate", str(tmp_path / "votes")]) == ExitCode.OK
+
+
+def test_adapted_answers_of_all_members_vote_as_a_second_figure(
+    runs: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plain = ensemble(read_members(runs), tmp_path / "plain")
+    assert plain.adapted is None
+    for i, run in enumerate(runs[:2]):
+        write_csv(predictions(10 + i), run / transduction.FILE_NAME)
+    assert combine(read_members(runs)).adapted is None  # one has none
+    write_csv(predictions(12), runs[2] / transduction.FILE_NAME)
+    out = tmp_path / "votes"
+    assert main(["ensemble", *map(str, runs), "-o", str(out)]) == ExitCode.OK
+    assert "adapted, transductive: a second figure" in capsys.readouterr().out
+    both = combine(read_members(runs))
+    assert both.adapted is not None
+    expected = combine({f"m{i}": blind(predictions(10 + i)) for i in range(3)}).predictions
+    assert both.adapted.predicted.tolist() == expected.predicted.tolist()
+    assert both.predictions.predicted.tolist() == plain.predictions.predicted.tolist()
+    assert read_csv(out / transduction.FILE_NAME).predicted.tolist() == expected.predicted.tolist()
+    figures = json.loads((out / "metrics.json").read_text())
+    found = evaluate(expected).to_dict()["measures"]["UA"]["value"]
+    assert figures["adapted"]["what"] == "adapted, transductive"
+    assert figures["adapted"]["evaluation"]["measures"]["UA"]["value"] == pytest.approx(found, abs=1e-6)
+    assert combine(read_members(runs), "mean").adapted is not None
+
+
+def test_a_weighted_vote_has_no_adapted_figure() -> None:
+    members = three(dev={(1, "f1"): predictions(7)})
+    adapted = {name: replace(m, adapted=m.predictions) for name, m in members.items()}
+    assert combine(adapted, "majority").adapted is not None
+    assert combine(adapted, "weighted").adapted is None
 
 
 def test_the_command_prints_members_vote_and_gain(

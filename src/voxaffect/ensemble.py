@@ -18,8 +18,10 @@ ensemble.json      {"schema": "voxaffect.ensemble/1", "vote": "majority"|"mean"|
                     "gain": {"UA": {"value", "low", "high", "p", "n_clusters", "clusters", "reliable"}, "WA": ...,
                              "macro-F1": ..., "mcnemar": {"member", "only_vote", "only_member", "p"}},
                     "optimistic": [reasons], "trusted": [names of members that nothing but their word calls blind]}
-metrics.json       {"recipe": name, "evaluation": ...}; confusion.png, utterances.csv and baselines.json: like those of
-                   `voxaffect train` (the last two where a member's run has them)
+predictions_adapted.csv  the vote of the members' adapted answers, where all have some and the vote is not `weighted`
+metrics.json       {"recipe": name, "evaluation": ..., "adapted": {"what", "evaluation"}}; confusion.png,
+                   utterances.csv and baselines.json: like those of `voxaffect train` (the last two where a member's
+                   run has them)
 
 All figures are fractions of 1 and means over seeds; members of several seeds vote seed by seed. `gain` is the vote
 minus the mean member, its interval and p from a bootstrap over speakers that draws the same speakers for both;
@@ -31,13 +33,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from voxaffect import metrics
+from voxaffect import metrics, transduction
 from voxaffect.baselines import baselines, write_baselines
 from voxaffect.electorate import decide, electorates, united
 from voxaffect.errors import UsageError
@@ -116,6 +118,8 @@ class Ensemble:
     trusted: tuple[str, ...] = ()
     metadata: Metadata | None = None
     """That of the first member whose run knows all utterances."""
+    adapted: Predictions | None = None
+    """The vote of the members' adapted, transductive answers, if all members have some: a second figure."""
 
     @property
     def optimistic(self) -> tuple[str, ...]:
@@ -210,6 +214,7 @@ def combine(members: Mapping[str, Member], vote: str = "majority", *, trust: boo
                 hint="use --vote majority",
                 where=member.run,
             )
+    second = _adapted(members, vote, trust)
     members = align(members)
     parts = electorates(members, vote)
     decision = decide(members, parts, vote)
@@ -247,7 +252,19 @@ def combine(members: Mapping[str, Member], vote: str = "majority", *, trust: boo
             (m.metadata for m in members.values() if m.metadata and {*m.metadata.ids} >= {*predictions.ids}),
             None,
         ),
+        adapted=second,
     )
+
+
+def _adapted(members: Mapping[str, Member], vote: str, trust: bool) -> Predictions | None:
+    adapted = {
+        name: replace(m, predictions=m.adapted, dev={}, adapted=None)
+        for name, m in members.items()
+        if m.adapted is not None
+    }
+    if len(adapted) < len(members) or vote == "weighted":  # weights are those of plain answers
+        return None
+    return combine(adapted, vote, trust=trust).predictions
 
 
 def write(combined: Ensemble, out: Path, name: str) -> None:
@@ -266,7 +283,14 @@ def write(combined: Ensemble, out: Path, name: str) -> None:
     if known and guesses:
         write_metadata(known, out / "utterances.csv")
         write_baselines(guesses, out / "baselines.json")
-    write_json(out / "metrics.json", {"recipe": name, "evaluation": evaluation.to_dict()})
+    figures: dict[str, object] = {"recipe": name, "evaluation": evaluation.to_dict()}
+    if combined.adapted is not None:
+        write_csv(combined.adapted, out / transduction.FILE_NAME)
+        figures["adapted"] = {
+            "what": transduction.NAME,
+            "evaluation": evaluate(combined.adapted).to_dict(),
+        }
+    write_json(out / "metrics.json", figures)
     save(picture, out / "confusion.png")
     write_json(out / "ensemble.json", combined.to_dict())
 

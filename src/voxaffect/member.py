@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from voxaffect import metadata
+from voxaffect import metadata, transduction
 from voxaffect.errors import CorpusError, UsageError
 from voxaffect.metadata import Metadata
 from voxaffect.predictions import Predictions, names_of, predictions_file, read_csv
@@ -35,6 +35,8 @@ class Member:
     dev: Mapping[tuple[int, str], Predictions] = field(default_factory=dict)
     metadata: Metadata | None = None
     """What its run knows of the utterances of its corpora; None where it keeps no utterances.csv."""
+    adapted: Predictions | None = None
+    """Its transductive answers about the same utterances, where its run has them (see `voxaffect.transduction`)."""
 
     def training(self, seed: int, fold: str) -> Training | None:
         """The training that gave the answers of `seed` and `fold`; None where that is not known."""
@@ -45,6 +47,7 @@ class Member:
         return replace(
             self,
             predictions=self.predictions.of_seed(seed),
+            adapted=self.adapted and self.adapted.of_seed(seed),
             trainings=tuple(t for t in self.trainings if t.seed == seed),
             dev={key: dev for key, dev in self.dev.items() if key[0] == seed},
         )
@@ -67,7 +70,9 @@ def read_member(run: str | Path) -> Member:
             dev[training.seed, training.fold] = read_csv(file)
     kept = folder / metadata.FILE_NAME
     known = metadata.read_metadata(kept) if kept.is_file() else None
-    return Member(str(run), predictions, trainings, dev, known)
+    second = folder / transduction.FILE_NAME
+    adapted = read_csv(second) if second.is_file() else None
+    return Member(str(run), predictions, trainings, dev, known, adapted)
 
 
 def read_members(runs: Sequence[str | Path]) -> dict[str, Member]:

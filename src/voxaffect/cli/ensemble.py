@@ -40,11 +40,14 @@ def run(args: argparse.Namespace) -> int:
     from voxaffect.ensemble import ensemble
     from voxaffect.errors import ExitCode
     from voxaffect.member import read_members
+    from voxaffect.transduction import second_figure
 
     combined = ensemble(read_members(args.runs), args.output, args.vote, trust=args.trust)
     if args.json:
         print(json.dumps(combined.to_dict(), ensure_ascii=False))
     else:
         print(combined.render())
+        if second := second_figure(args.output):
+            print(second)
         print(f"run folder: {args.output}")
     return ExitCode.OK
