@@ -364,7 +364,8 @@ def test_adapted_answers_of_all_members_vote_as_a_second_figure(
 
 
 def test_a_weighted_vote_has_no_adapted_figure() -> None:
-    members = three(dev={(1, "f1"): predictions(7)})
+    dev = predictions(30, speakers=["c/7"])
+    members = three(dev={(1, "f1"): replace(dev, ids=tuple(f"dev/{x}" for x in dev.ids))})
     adapted = {name: replace(m, adapted=m.predictions) for name, m in members.items()}
     assert combine(adapted, "majority").adapted is not None
     assert combine(adapted, "weighted").adapted is None
