@@ -341,7 +341,7 @@ def test_a_single_member_cannot_adapt(corpus: Path, tmp_path: Path) -> None:
         train(recipe(corpus, *ADAPTING[1:]), tmp_path / "run")
 
 
-@pytest.mark.parametrize("damage", ["cut", "missing", "schema"])
+@pytest.mark.parametrize("damage", ["cut", "missing", "schema", "other"])
 def test_what_makes_it_adapt_is_refused_when_damaged(corpus: Path, tmp_path: Path, damage: str) -> None:
     from voxaffect.adapted_kernel import load_kernel_model
     from voxaffect.errors import ArtefactError
@@ -353,7 +353,17 @@ def test_what_makes_it_adapt_is_refused_when_damaged(corpus: Path, tmp_path: Pat
         weights.write_bytes(weights.read_bytes()[:-5])
     elif damage == "missing":
         weights.unlink()
-    else:
+    elif damage == "schema":
         description.write_text(json.dumps(json.loads(description.read_text()) | {"schema": "other"}))
-    with pytest.raises(ArtefactError, match=r"what makes the model in .* adapt cannot be read"):
+    else:
+        table = json.loads(description.read_text())
+        del table["shrinkage"]
+        description.write_text(json.dumps(table))
+    said = {
+        "cut": r"model_damaged: .*adaptation.safetensors has sha256",
+        "missing": r"model_missing: .*: no adaptation.safetensors",
+        "schema": r"model_schema: .* has schema 'other'; expected 'voxaffect.adapted-kernel/1'",
+        "other": r"model_damaged: what makes the model in .* adapt cannot be read: 'shrinkage'",
+    }
+    with pytest.raises(ArtefactError, match=said[damage]):
         load_kernel_model(folder)

@@ -6,8 +6,6 @@ The plain answers are those of the same model without adaptation. In a folder it
 
 from __future__ import annotations
 
-import hashlib
-import json
 from pathlib import Path
 
 from torch import Tensor
@@ -16,11 +14,10 @@ from voxaffect.adaptation import Gauge, Voice
 from voxaffect.adaptive import Adaptive
 from voxaffect.closed_form import KernelRidge
 from voxaffect.errors import ArtefactError
-from voxaffect.files import write_bytes
 from voxaffect.model import CoAttention
+from voxaffect.weights import Weights
 
-SCHEMA = "voxaffect.adapted-kernel/1"
-WEIGHTS, DESCRIPTION = "adaptation.safetensors", "adaptation.json"
+WEIGHTS = Weights("adaptation", "voxaffect.adapted-kernel/1")
 
 
 class AdaptedKernel(Adaptive):
@@ -63,48 +60,30 @@ class AdaptedKernel(Adaptive):
 
     def save(self, folder: Path) -> None:
         """Write the plain model and what makes it adapt into `folder`, each file whole or not at all."""
-        from safetensors.torch import save
-
         self.plain.save(folder)
-        state = {
-            name: values.contiguous()
-            for name, values in self.state_dict().items()
-            if not name.startswith("plain.")
-        }
-        weights = save(state)
-        description = {
-            "schema": SCHEMA,
-            "sha256": hashlib.sha256(weights).hexdigest(),
-            "unit": self.unit,
-            **self.description(),
-        }
-        write_bytes(folder / WEIGHTS, weights)
-        write_bytes(folder / DESCRIPTION, (json.dumps(description, indent=1) + "\n").encode())
+        state = {name: values for name, values in self.state_dict().items() if not name.startswith("plain.")}
+        WEIGHTS.write(folder, state, {"unit": self.unit, **self.description()})
 
 
 def load_kernel_model(folder: Path) -> CoAttention | AdaptedKernel:
     """The co-attention model in `folder`; where it can adapt, as such.
 
     Raises:
-        ArtefactError: `model_damaged`: what makes it adapt is not what was written; and what `CoAttention.load` does.
+        ArtefactError: `model_damaged`: what makes it adapt is not what was written; and what `CoAttention.load` and
+            `Weights.read` do.
     """
     plain = CoAttention.load(folder)
-    if not (folder / DESCRIPTION).is_file():
+    if not (folder / WEIGHTS.description_file).is_file():
         return plain
-    from safetensors.torch import load
-
+    description, state = WEIGHTS.read(folder)
     try:
-        description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
-        data = (folder / WEIGHTS).read_bytes()
-        if description["schema"] != SCHEMA or hashlib.sha256(data).hexdigest() != description["sha256"]:
-            raise ValueError(f"{WEIGHTS} is not what {DESCRIPTION} of schema {SCHEMA} names")
         head = head_of(plain)
         voice = Voice.empty(head.n_classes, sum(head.sizes), float(description["shrinkage"]))
         gauge = Gauge.from_dict(description["gauge"], head.n_classes)
         centred = KernelRidge(head.sizes, head.n_classes, head.options)
         model = AdaptedKernel(plain, centred, voice, gauge, str(description["unit"]))
-        model.load_state_dict(load(data), strict=False)  # the plain model has its own weights
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        model.load_state_dict(state, strict=False)  # the plain model has its own weights
+    except (ValueError, KeyError, TypeError, RuntimeError) as error:
         raise ArtefactError(
             "model_damaged",
             f"what makes the model in {folder} adapt cannot be read: {error}",

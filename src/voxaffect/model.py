@@ -9,8 +9,6 @@ ours: softmax attention over the frames that exist, attentive statistics of the 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -29,7 +27,6 @@ from voxaffect.encoders.speech import SpeechEncoder, SpeechOptions
 from voxaffect.encoders.vit import VisionTransformer, VitOptions
 from voxaffect.encoders.waveform import WaveformEncoder, WaveformOptions
 from voxaffect.errors import ArtefactError
-from voxaffect.files import write_bytes
 from voxaffect.model_options import (
     PRESETS,
     ModelOptions,
@@ -38,11 +35,12 @@ from voxaffect.model_options import (
     camser_vit,
     small,
 )
+from voxaffect.weights import Weights
 from voxaffect.wiring import PUBLISHED_FRAMES, KernelWiring, NativeWiring, PublishedWiring, pools_itself
 
 __all__ = ["PRESETS", "CoAttention", "ModelOptions", "as_batch", "camser_alexnet", "camser_vit", "small"]
 
-SCHEMA = "voxaffect.weights/1"
+WEIGHTS = Weights("model", "voxaffect.weights/1")
 
 
 class CoAttention(nn.Module):
@@ -175,21 +173,9 @@ class CoAttention(nn.Module):
         A frozen pretrained encoder is not written: its name and digest are, and `load` takes it from the
         checkpoint again.
         """
-        from safetensors.torch import save as serialise
-
-        folder = Path(folder)
         left_out = self._left_out()
-        state = {
-            name: value.detach().cpu().contiguous()
-            for name, value in self.state_dict().items()
-            if not name.startswith(left_out)
-        }
-        weights = serialise(state)
-        description: dict[str, Any] = {
-            "schema": SCHEMA,
-            "options": self.options.to_dict(),
-            "sha256": hashlib.sha256(weights).hexdigest(),
-        }
+        state = {name: value for name, value in self.state_dict().items() if not name.startswith(left_out)}
+        description: dict[str, Any] = {"options": self.options.to_dict()}
         if isinstance(self.speech, SpeechEncoder):
             description["speech"] = {
                 **self.speech.description,
@@ -197,8 +183,7 @@ class CoAttention(nn.Module):
             }
         if self.spectrogram is not None and self.spectrogram.cacheable:
             description["spectrogram"] = {"checkpoint_digest": self.spectrogram.digest}
-        write_bytes(folder / "model.safetensors", weights)
-        write_bytes(folder / "model.json", (json.dumps(description, indent=1) + "\n").encode())
+        WEIGHTS.write(Path(folder), state, description)
 
     @classmethod
     def load(
@@ -217,27 +202,8 @@ class CoAttention(nn.Module):
             ArtefactError: nothing there (`model_missing`), damaged (`model_damaged`), of another schema
                 (`model_schema`), or a frozen encoder is another one than in training (`model_mismatch`).
         """
-        from safetensors.torch import load as deserialise
-
         folder = Path(folder)
-        try:
-            description = json.loads((folder / "model.json").read_text(encoding="utf-8"))
-            weights = (folder / "model.safetensors").read_bytes()
-        except FileNotFoundError as error:
-            raise ArtefactError(
-                "model_missing", f"looked in {folder}: no {Path(error.filename).name}"
-            ) from None
-        except ValueError as error:
-            raise ArtefactError("model_damaged", f"{folder / 'model.json'} is no JSON: {error}") from None
-        if not isinstance(description, dict) or description.get("schema") != SCHEMA:
-            given = description.get("schema") if isinstance(description, dict) else None
-            raise ArtefactError("model_schema", f"{folder} has schema {given!r}; expected {SCHEMA!r}")
-        found = hashlib.sha256(weights).hexdigest()
-        if found != description.get("sha256"):
-            raise ArtefactError(
-                "model_damaged",
-                f"{folder / 'model.safetensors'} has sha256 {found}; expected {description.get('sha256')}",
-            )
+        description, state = WEIGHTS.read(folder)
         options = _placed(ModelOptions.from_dict(description["options"]), spectrogram_weights)
         source = description.get("speech")
         digest = source and source["checkpoint_digest"]
@@ -264,7 +230,6 @@ class CoAttention(nn.Module):
                     "model_mismatch",
                     f"the spectrogram encoder {weights_name} is not the one that {folder} was trained with",
                 )
-        state = deserialise(weights)
         left_out = model._left_out()
         missing, unexpected = model.load_state_dict(state, strict=False)
         missing = [name for name in missing if not name.startswith(left_out)]

@@ -5,8 +5,6 @@ The encoder is not written. Its digest is, and the probe is loaded onto that ver
 
 from __future__ import annotations
 
-import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
@@ -14,26 +12,17 @@ from voxaffect.adaptation import Gauge, Voice
 from voxaffect.adapted_probe import AdaptedProbe
 from voxaffect.encoders.speech import SpeechEncoder
 from voxaffect.errors import ArtefactError
-from voxaffect.files import write_bytes
 from voxaffect.probe import Choice, Probe
+from voxaffect.weights import Weights
 
-SCHEMA = "voxaffect.probe/1"
-WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
+WEIGHTS = Weights("model", "voxaffect.probe/1")
 
 
 def save_probe(model: Probe | AdaptedProbe, folder: Path) -> None:
     """Write `model` into `folder` (made if it is missing), each file whole or not at all."""
-    from safetensors.torch import save
-
-    state = model.state_dict()
-    weights = save({name: state[name].contiguous() for name in state if "speech." not in name})
+    state = {name: values for name, values in model.state_dict().items() if "speech." not in name}
     plain = model.plain if isinstance(model, AdaptedProbe) else model
-    description: dict[str, Any] = {
-        "schema": SCHEMA,
-        "sha256": hashlib.sha256(weights).hexdigest(),
-        "checkpoint_digest": model.speech.digest,
-        "plain": _describe(plain),
-    }
+    description: dict[str, Any] = {"checkpoint_digest": model.speech.digest, "plain": _describe(plain)}
     if isinstance(model, AdaptedProbe):
         description["adapted"] = {
             **_describe(model.centred),
@@ -41,27 +30,21 @@ def save_probe(model: Probe | AdaptedProbe, folder: Path) -> None:
             "shrinkage": model.shrinkage,
             "gauge": model.gauge.to_dict(),
         }
-    write_bytes(folder / WEIGHTS, weights)
-    write_bytes(folder / DESCRIPTION, (json.dumps(description, indent=1) + "\n").encode())
+    WEIGHTS.write(folder, state, description)
 
 
 def load_probe(folder: Path, speech: SpeechEncoder) -> Probe | AdaptedProbe:
     """What `save_probe` wrote into `folder`, on `speech`, in evaluation mode.
 
     Raises:
-        ArtefactError: `model_damaged`: a file is missing or not what was written; `other_checkpoint`: it was fitted
-            on another encoder than `speech`.
+        ArtefactError: `model_damaged`: it is not what was written; `other_checkpoint`: it was fitted on another encoder
+            than `speech`; and what `Weights.read` does.
     """
-    from safetensors.torch import load
-
+    description, state = WEIGHTS.read(folder)
     try:
-        description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
-        data = (folder / WEIGHTS).read_bytes()
-        if description["schema"] != SCHEMA or hashlib.sha256(data).hexdigest() != description["sha256"]:
-            raise ValueError(f"{WEIGHTS} is not what {DESCRIPTION} of schema {SCHEMA} names")
         digest = description["checkpoint_digest"]
         model = _build(description, speech)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise ArtefactError(
             "model_damaged", f"the probe in {folder} cannot be read: {error}", where=str(folder)
         ) from error
@@ -72,7 +55,7 @@ def load_probe(folder: Path, speech: SpeechEncoder) -> Probe | AdaptedProbe:
             hint="restore the checkpoint that the recipe names",
             where=str(folder),
         )
-    model.load_state_dict(load(data), strict=False)  # the encoder has its own weights
+    model.load_state_dict(state, strict=False)  # the encoder has its own weights
     return model.eval()
 
 
