@@ -258,6 +258,7 @@ def test_the_run_folder_holds_all_of_it(runs: list[Path], tmp_path: Path) -> Non
     np.testing.assert_allclose(read.probs, e.predictions.probs, rtol=1e-5)
     assert read_csv(out / "members" / "m2.csv").ids == read_csv(runs[2] / "predictions.csv").ids
     metrics = json.loads((out / "metrics.json").read_text())
+    assert metrics["evaluation"] == json.loads(json.dumps(evaluate(read).to_dict()))  # to the last digit
     assert metrics["recipe"] == "votes"
     assert metrics["evaluation"]["measures"]["UA"]["value"] == pytest.approx(e.figures["UA"])
     assert (out / "confusion.png").read_bytes().startswith(b"\x89PNG")

@@ -35,6 +35,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import numpy.typing as npt
@@ -47,7 +48,7 @@ from voxaffect.evaluation import evaluate
 from voxaffect.files import write_json
 from voxaffect.member import Member, align, check_blind
 from voxaffect.metadata import Metadata, write_metadata
-from voxaffect.predictions import Predictions, write_csv
+from voxaffect.predictions import Predictions, read_csv, write_csv
 from voxaffect.run import check_unused
 from voxaffect.significance import MEASURES, Interval, McNemar, cluster, mcnemar, paired_difference
 from voxaffect.trainings import Training
@@ -271,9 +272,9 @@ def write(combined: Ensemble, out: Path, name: str) -> None:
     """Write the run folder of `combined`; `ensemble.json` comes last."""
     from voxaffect.plots import confusion_figure, save
 
-    known = combined.metadata
-    guesses = baselines(combined.predictions, known, combined.trainings) if known else None
-    evaluation = evaluate(combined.predictions, baselines=guesses)
+    known, kept = combined.metadata, _as_kept(combined.predictions)
+    guesses = baselines(kept, known, combined.trainings) if known else None
+    evaluation = evaluate(kept, baselines=guesses)
     panel = evaluation.titled(name), evaluation.confusion
     picture = confusion_figure([panel], evaluation.labels)  # where it cannot be drawn, nothing is written
     for member, predictions in combined.answers.items():
@@ -288,11 +289,19 @@ def write(combined: Ensemble, out: Path, name: str) -> None:
         write_csv(combined.adapted, out / transduction.FILE_NAME)
         figures["adapted"] = {
             "what": transduction.NAME,
-            "evaluation": evaluate(combined.adapted).to_dict(),
+            "evaluation": evaluate(_as_kept(combined.adapted)).to_dict(),
         }
     write_json(out / "metrics.json", figures)
     save(picture, out / "confusion.png")
     write_json(out / "ensemble.json", combined.to_dict())
+
+
+def _as_kept(predictions: Predictions) -> Predictions:
+    """`predictions` as their file holds them, with six digits: figures are of those, so that anyone gets them again."""
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "predictions.csv"
+        write_csv(predictions, file)
+        return read_csv(file)
 
 
 def file_name(member: str) -> str:
