@@ -40,6 +40,7 @@ MODULES = [
     "formats/__init__",
     "cli/__init__",
     "cli/predict",
+    "cli/predict_options",
     "cli/demo",
 ]
 CODE = re.compile(
