@@ -27,6 +27,7 @@ MODULES = [
     "recogniser",
     "predictor",
     "prediction",
+    "enrolling",
     "roles",
     "speech_detector",
     "pcm",

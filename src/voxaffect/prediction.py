@@ -118,7 +118,7 @@ def adapt(
     if not clips:
         return recogniser, options
     settings = options.settings
-    recogniser, enrolled = adapted(recogniser, clips, window=settings.window, vad=bool(settings.vad))
+    recogniser, enrolled = adapted(recogniser, clips, window=settings.window, vad=settings.vad)
     settings = replace(settings, enrolled_seconds=enrolled.seconds)
     return recogniser, replace(options, settings=settings, enrolled=enrolled)
 
