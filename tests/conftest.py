@@ -37,10 +37,10 @@ def shared_weights() -> Path:
 @pytest.fixture
 def sound_is_speech(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lets levels stand for speech: the fake model's square waves are no speech to a speech detector."""
-    from voxaffect import listening, stream
+    from voxaffect import enrolling, listening, stream
     from voxaffect.speech_detector import detectors
 
-    for module in (listening, stream):
+    for module in (enrolling, listening, stream):
         monkeypatch.setattr(module, "detectors", lambda vad: detectors("level" if vad is True else vad))
 
 

@@ -27,6 +27,7 @@ MODULES = [
     "recogniser",
     "predictor",
     "prediction",
+    "enrolling",
     "roles",
     "speech_detector",
     "pcm",
@@ -40,6 +41,7 @@ MODULES = [
     "formats/__init__",
     "cli/__init__",
     "cli/predict",
+    "cli/predict_options",
     "cli/demo",
 ]
 CODE = re.compile(

@@ -6,7 +6,7 @@ gauges. What is done with them is `voxaffect.adaptation`, the same as in trainin
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -18,12 +18,10 @@ from voxaffect.audio import SAMPLE_RATE, AudioInput, mono, open_audio
 from voxaffect.errors import ArtefactError, AudioError, UsageError, VoxaffectError
 from voxaffect.modelfile import ModelFile
 from voxaffect.recogniser import BATCH, Item, Recogniser
-from voxaffect.timeline import Windows
-from voxaffect.vad import is_active
+from voxaffect.speech_detector import detectors
+from voxaffect.utterances import MIN_SECONDS, Detector, Step, Utterances, Window
 from voxaffect.voting import log_mean
 
-MIN_SECONDS = 0.2
-"""A shorter piece of speech says too little of a voice."""
 LITTLE = 10.0
 """Seconds of speech under which the answer warns: much of the gain is not there yet."""
 
@@ -31,17 +29,21 @@ LITTLE = 10.0
 @dataclass(frozen=True)
 class Enrolled:
     """What a recogniser was adapted to: `seconds` of speech in `clips`, and how far, 0 to 1, it counts as a mix of
-    emotions."""
+    emotions. In `silent` more clips was no speech."""
 
     seconds: float
     clips: int
     mixture: float
+    silent: int = 0
+    cut: bool = True
+    """Whether it is the speech in the clips, or all of them."""
 
     @property
     def message(self) -> str:
         """For people."""
-        clips = f"{self.clips} clip{'' if self.clips == 1 else 's'}"
-        text = f"to {self.seconds:.1f} s of speech in {clips}"
+        given = self.clips + self.silent
+        clips = f"{f'{self.clips} of ' if self.silent else ''}{given} clip{'' if given == 1 else 's'}"
+        text = f"to {self.seconds:.1f} s of {'speech' if self.cut else 'audio'} in {clips}"
         if self.seconds < LITTLE:
             text += f"; {LITTLE:.0f} s and more do better"
         if self.mixture < 0.5:
@@ -50,14 +52,16 @@ class Enrolled:
 
 
 def adapted(
-    recogniser: Recogniser, clips: Iterable[AudioInput], *, window: float, vad: bool = True
+    recogniser: Recogniser, clips: Iterable[AudioInput], *, window: float, vad: bool | str = True
 ) -> tuple[Recogniser, Enrolled]:
     """`recogniser` answering adapted to the speech in `clips`, all channels averaged, in pieces of `window` seconds.
+
+    Where speech is, is found as in what is judged: `vad` is that of `Predictor.predict`.
 
     Raises:
         UsageError: `cannot_adapt`: the model has no such input; `no_enrolment`: no clips were given.
         AudioError: a clip cannot be read; `no_speech`: there is none in any of them.
-        ArtefactError: `model_refused`: what the model says of its adaptation is not usable.
+        ArtefactError: `model_refused`: what the model says of its adaptation is not usable; `vad_missing`.
     """
     model = recogniser.model
     if not model.adapts:
@@ -79,7 +83,8 @@ def adapted(
     if at != statistics.shape[1]:
         raise _unusable(model, f"its members have {at} statistics, its graph {statistics.shape[1]}")
     offset = np.concatenate(offsets).astype(np.float32)
-    enrolled = Enrolled(round(float(seconds.sum()), 2), heard.clips, round(float(np.mean(mixtures)), 3))
+    mixture = round(float(np.mean(mixtures)), 3)
+    enrolled = Enrolled(round(float(seconds.sum()), 2), heard.clips, mixture, heard.silent, vad is not False)
     return replace(recogniser, offset=offset), enrolled
 
 
@@ -89,14 +94,16 @@ class _Heard:
 
     recogniser: Recogniser
     clips: int = 0
+    silent: int = 0
     items: list[Item] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
     parts: list[tuple[Floats, Floats, Floats]] = field(default_factory=list)
 
-    def take(self, waveform: npt.NDArray[np.float32]) -> None:
+    def take(self, waveform: npt.NDArray[np.float32], seconds: float) -> None:
+        """`waveform` brings `seconds` of speech that was not in any before."""
         found = self.recogniser.items(waveform)
         self.items += found
-        self.seconds += [len(waveform) / SAMPLE_RATE / len(found)] * len(found)
+        self.seconds += [seconds / len(found)] * len(found)
         if len(self.items) >= BATCH:
             self.recognise()
 
@@ -111,32 +118,39 @@ class _Heard:
         return np.concatenate(statistics), np.concatenate(log_probs), voices[0], np.array(self.seconds)
 
 
-def _hear(recogniser: Recogniser, clips: Iterable[AudioInput], window: float, vad: bool) -> _Heard:
+def _hear(recogniser: Recogniser, clips: Iterable[AudioInput], window: float, vad: bool | str) -> _Heard:
     heard = _Heard(recogniser)
-    size = round(window * SAMPLE_RATE)
+    detector = detectors(vad)
     for clip in clips:
-        heard.clips += 1
-        windows = Windows(size, size)
+        spoken = False
         done = 0
-        with open_audio(clip) as reader:
-            for block in reader.blocks():
-                for start, samples in windows.feed(mono(block)[:, None]):
-                    _take(heard, samples, vad)
-                    done = start + len(samples)
-        for start, samples in windows.finish():
-            _take(heard, samples[max(done - start, 0) :], vad)  # the last window reaches back
-    if not heard.clips:
+        for step in _steps(clip, detector, round(window * SAMPLE_RATE)):
+            if isinstance(step, Window) and step.stop - step.start >= MIN_SECONDS * SAMPLE_RATE:
+                heard.take(step.samples, (step.stop - max(step.start, done)) / SAMPLE_RATE)
+                done = step.stop  # the last window of an utterance reaches back
+                spoken = True
+        heard.clips += spoken
+        heard.silent += not spoken
+    if not heard.clips + heard.silent:
         raise UsageError("no_enrolment", "there are no clips to enrol", hint="name audio of the same voice")
     heard.recognise()
     if not heard.parts:
-        raise AudioError("no_speech", f"there is no speech in what was enrolled: {heard.clips} clips")
+        silent = "the clip" if heard.silent == 1 else f"any of the {heard.silent} clips"
+        raise AudioError(
+            "no_speech",
+            f"there is no speech in {silent} to enrol",
+            hint="listen to what you name; --no-vad enrols it all, whatever it is",
+        )
     return heard
 
 
-def _take(heard: _Heard, samples: npt.NDArray[np.float32], vad: bool) -> None:
-    waveform = samples[:, 0].copy()  # the features may keep it, and the buffer moves on
-    if len(waveform) >= MIN_SECONDS * SAMPLE_RATE and (not vad or is_active(waveform)):
-        heard.take(waveform)
+def _steps(clip: AudioInput, detector: Callable[[], Detector | None], window: int) -> Iterator[Step]:
+    """The utterances of a clip, cut into windows of `window` samples, one after the other."""
+    utterances = Utterances(detector(), window=window, hop=window)
+    with open_audio(clip) as reader:
+        for block in reader.blocks():
+            yield from utterances.feed(mono(block))
+    yield from utterances.flush()
 
 
 def _members(model: ModelFile) -> list[tuple[int, int, float, Gauge]]:

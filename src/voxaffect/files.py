@@ -49,14 +49,37 @@ def atomic_file(path: str | os.PathLike[str], *, text: bool = False) -> Iterator
 
     Raises ResourceError `disk_full` or `cannot_write`.
     """
+    with half_file(path, text=text) as half:
+        yield half.file
+        half.keep()
+
+
+class HalfFile:
+    """A file that is being written, from `half_file`."""
+
+    def __init__(self, file: IO[Any], temporary: Path, path: Path) -> None:
+        self.file = file
+        self._temporary, self._path = temporary, path
+
+    def keep(self) -> None:
+        """Let it become what it was opened for: all is written."""
+        self.file.flush()
+        os.fsync(self.file.fileno())  # else a loss of power could leave the name with nothing behind it
+        self.file.close()
+        self._temporary.replace(self._path)
+
+
+@contextmanager
+def half_file(path: str | os.PathLike[str], *, text: bool = False) -> Iterator[HalfFile]:
+    """A file beside `path` (UTF-8 if `text`) that becomes `path` when it is told to `keep`, and else leaves nothing.
+
+    Raises ResourceError `disk_full` or `cannot_write`.
+    """
     path = Path(path)
     temporary = path.parent / f".voxaffect-{secrets.token_hex(8)}{HALF_WRITTEN}"  # not longer for a long name
     try:
         with temporary.open("x", encoding="utf-8", newline="") if text else temporary.open("xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())  # else a loss of power could leave the name with nothing behind it
-        temporary.replace(path)
+            yield HalfFile(file, temporary, path)
     except OSError as error:
         raise cannot_write(error, path) from error
     finally:

@@ -99,12 +99,28 @@ class Listener:
         """
         self._n_samples += len(block)
         self._inspect(block)
-        yield from self._take(self._segmenter.feed(block))
+        self._cues += (cues := self._segmenter.feed(block))
+        self._n_waiting += sum(cue.samples is not None for cue in cues)
+        if self._n_waiting >= BATCH:
+            yield from self.catch_up()
 
     def finish(self) -> Iterator[Event]:
         """Hear the end; `segments` and `summary` are complete after it."""
-        yield from self._take(self._segmenter.flush())
-        yield from self._recognise()
+        self._cues += self._segmenter.flush()
+        yield from self.catch_up()
+
+    def catch_up(self) -> Iterator[Event]:
+        """Say what is known by now, without waiting for as many windows as go through the model together."""
+        cues, self._cues, self._n_waiting = self._cues, [], 0
+        answers = iter(self._recogniser.means([cue.samples for cue in cues if cue.samples is not None]))
+        for cue in cues:
+            event = self._judge.event(cue, None if cue.samples is None else next(answers))
+            channel = self._channels[self._numbers.index(cue.channel)]
+            if isinstance(event, StreamResult) and event.label is not None:
+                self._keep(channel, event)
+            elif isinstance(event, UtteranceEnd) and isinstance(cue.step, End):
+                channel.speech_seconds += cue.step.speech / SAMPLE_RATE
+            yield event
 
     def overall(self) -> Answer | None:
         """The answer over all windows of all channels: the vote on each member's mean log-probabilities."""
@@ -131,25 +147,6 @@ class Listener:
             for start in range(0, len(waveform), SAMPLE_RATE):
                 self.n_seconds += 1
                 self.flagged.update(quality_flags(waveform[start : start + SAMPLE_RATE]))
-
-    def _take(self, cues: list[Cue]) -> Iterator[Event]:
-        self._cues += cues
-        self._n_waiting += sum(cue.samples is not None for cue in cues)
-        if self._n_waiting >= BATCH:
-            yield from self._recognise()
-
-    def _recognise(self) -> Iterator[Event]:
-        waveforms = [cue.samples for cue in self._cues if cue.samples is not None]
-        answers = iter(self._recogniser.means(waveforms))
-        cues, self._cues, self._n_waiting = self._cues, [], 0
-        for cue in cues:
-            event = self._judge.event(cue, None if cue.samples is None else next(answers))
-            channel = self._channels[self._numbers.index(cue.channel)]
-            if isinstance(event, StreamResult) and event.label is not None:
-                self._keep(channel, event)
-            elif isinstance(event, UtteranceEnd) and isinstance(cue.step, End):
-                channel.speech_seconds += cue.step.speech / SAMPLE_RATE
-            yield event
 
     def _keep(self, channel: _Channel, result: StreamResult) -> None:
         assert result.label is not None and result.score is not None and result.agreement is not None

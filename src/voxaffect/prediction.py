@@ -6,6 +6,7 @@ import hashlib
 import math
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -27,6 +28,8 @@ MAX_WINDOW = 60.0
 Progress = Callable[[float, float | None], object]
 """Takes the seconds that are done, and how many there will be where the recording says so."""
 VADS = (True, False, "level")
+PATIENCE = 1.0
+"""Seconds that what was heard may wait for company on its way through the model, where the audio comes slowly."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +118,7 @@ def adapt(
     if not clips:
         return recogniser, options
     settings = options.settings
-    recogniser, enrolled = adapted(recogniser, clips, window=settings.window, vad=bool(settings.vad))
+    recogniser, enrolled = adapted(recogniser, clips, window=settings.window, vad=settings.vad)
     settings = replace(settings, enrolled_seconds=enrolled.seconds)
     return recogniser, replace(options, settings=settings, enrolled=enrolled)
 
@@ -130,9 +133,11 @@ def predict_one(
     options: Options,
     stop: threading.Event,
     progress: Progress | None = None,
+    *,
+    record: bool = False,
 ) -> Result:
-    """The result of one recording; `stop` ends the work with ResourceError `interrupted`."""
-    hearing = Hearing(recogniser, audio, options, stop, progress)
+    """The result of one recording, with `record` a failure, too; `stop` ends it with ResourceError `interrupted`."""
+    hearing = Hearing(recogniser, audio, options, stop, progress, record=record)
     for _ in hearing.events():
         pass
     assert hearing.result is not None
@@ -140,7 +145,7 @@ def predict_one(
 
 
 class Hearing:
-    """One recording being heard: `events` as they become known, then `result`."""
+    """One recording being heard: `events` as they become known, then `result`; `id` is that of the result."""
 
     def __init__(
         self,
@@ -149,14 +154,28 @@ class Hearing:
         options: Options,
         stop: threading.Event,
         progress: Progress | None = None,
+        *,
+        record: bool = False,
+        patience: float = math.inf,
     ) -> None:
         self._recogniser, self._audio, self._options, self._stop = recogniser, audio, options, stop
-        self._progress = progress
-        self._name, self._path = identity(audio)
+        self._progress, self._record, self._patience = progress, record, patience
+        self.id, self._path = identity(audio)
         self.result: Result | None = None
 
     def events(self) -> Iterator[Event]:
-        """Utterances and final results of the recording, in order; memory does not grow with them."""
+        """Utterances and final results of the recording, in order; memory does not grow with them.
+
+        Raises VoxaffectError, unless failures were to be recorded: then `result` has the `error`.
+        """
+        try:
+            yield from self._events()
+        except Exception as error:  # the edge of one file in a batch
+            if not self._record or self._stop.is_set():
+                raise
+            self.result = failed(self._recogniser, self._audio, self._options.settings, error)
+
+    def _events(self) -> Iterator[Event]:
         options = self._options
         likeness = Likeness()
         with open_audio(
@@ -168,12 +187,16 @@ class Hearing:
         ) as reader:
             chosen = _chosen(options, reader.source.channels, self._path)
             listener = self._listener(reader.notices, chosen)
+            said = time.monotonic()
             for block in reader.blocks():
                 if self._stop.is_set():
                     raise ResourceError("interrupted", "stopped before the end", where=self._path)
                 if options.settings.channels != "mix":
                     likeness.feed(block)
                 yield from listener.feed(mono(block)[:, None] if chosen is None else block[:, chosen])
+                if time.monotonic() - said >= self._patience:
+                    yield from listener.catch_up()
+                    said = time.monotonic()
                 if self._progress is not None:
                     self._progress(listener.seconds, reader.announced)
             if likeness.same:
@@ -232,7 +255,7 @@ class Hearing:
             )
         labelled = answer is not None and reason is None
         return Result(
-            id=self._name,
+            id=self.id,
             path=self._path,
             source=reader.source,
             model=recogniser.model.info,

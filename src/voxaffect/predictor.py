@@ -5,14 +5,23 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from voxaffect.audio import AudioInput
 from voxaffect.errors import UsageError
 from voxaffect.modelfile import ModelFile, find_model, read_model
-from voxaffect.prediction import Hearing, Options, Progress, adapt, check_options, failed, predict_one
+from voxaffect.prediction import (
+    PATIENCE,
+    Hearing,
+    Options,
+    Progress,
+    adapt,
+    check_options,
+    failed,
+    predict_one,
+)
 from voxaffect.recogniser import Recogniser, open_recogniser
 from voxaffect.result import ModelInfo, Result
 
@@ -133,10 +142,7 @@ class Predictor:
         `jobs` is how many recordings are worked on at the same time; `progress` is called with the seconds of the
         recording that are done and how many it announces, if it does.
         """
-        if isinstance(inputs, str | bytes | bytearray | memoryview | os.PathLike):
-            raise TypeError("inputs is a single one; expected several, as in [path], or use predict")
-        if on_error not in ("raise", "record"):
-            raise ValueError(f"unknown on_error {on_error!r}; expected 'raise' or 'record'")
+        record = _records(inputs, on_error)
         if jobs < 1:
             raise UsageError("bad_value", f"jobs is {jobs}; expected at least 1")
         ready, options = self._ready(
@@ -155,7 +161,7 @@ class Predictor:
             only=only,
             lawful_basis=lawful_basis,
         )
-        return _predict_many(ready, inputs, options, on_error == "record", jobs, progress)
+        return _predict_many(ready, inputs, options, record, jobs, progress)
 
     def hear(self, audio: AudioInput, *, enrol: Sequence[AudioInput] = (), **options: Any) -> Hearing:
         """A recording of any length, said as it is heard: `events()` in constant memory, and then `result`.
@@ -163,7 +169,25 @@ class Predictor:
         The options are those of `predict`, and so is what is raised, about the audio by `events()`.
         """
         ready, checked = self._ready(enrol, **options)
-        return Hearing(ready, audio, checked, threading.Event())
+        return Hearing(ready, audio, checked, threading.Event(), patience=PATIENCE)
+
+    def hear_many(
+        self,
+        inputs: Iterable[AudioInput],
+        *,
+        on_error: str = "raise",
+        progress: Progress | None = None,
+        enrol: Sequence[AudioInput] = (),
+        **options: Any,
+    ) -> Iterator[Hearing]:
+        """Recordings to be heard one after the other as by `hear`; `on_error`, `progress` as in `predict_many`."""
+        record = _records(inputs, on_error)
+        ready, checked = self._ready(enrol, **options)
+        stop = threading.Event()
+        return (
+            Hearing(ready, audio, checked, stop, progress, record=record, patience=PATIENCE)
+            for audio in inputs
+        )
 
     def _ready(self, enrol: Sequence[AudioInput], **options: Any) -> tuple[Recogniser, Options]:
         return adapt(self._recogniser, check_options(self._recogniser, **options), enrol)
@@ -223,6 +247,15 @@ class Predictor:
         return failed(self._recogniser, audio, None, error)
 
 
+def _records(inputs: Iterable[AudioInput], on_error: str) -> bool:
+    """Whether failures are recorded; raises TypeError for `inputs` that are one, ValueError for another word."""
+    if isinstance(inputs, str | bytes | bytearray | memoryview | os.PathLike):
+        raise TypeError("inputs is a single one; expected several, as in [path], or use predict")
+    if on_error not in ("raise", "record"):
+        raise ValueError(f"unknown on_error {on_error!r}; expected 'raise' or 'record'")
+    return on_error == "record"
+
+
 def _predict_many(
     recogniser: Recogniser,
     inputs: Iterable[AudioInput],
@@ -234,12 +267,7 @@ def _predict_many(
     stop = threading.Event()
 
     def work(audio: AudioInput) -> Result:
-        try:
-            return predict_one(recogniser, audio, options, stop, progress)
-        except Exception as error:  # the edge of one file in a batch
-            if not record or stop.is_set():
-                raise
-            return failed(recogniser, audio, options.settings, error)
+        return predict_one(recogniser, audio, options, stop, progress, record=record)
 
     if jobs == 1:
         yield from map(work, inputs)

@@ -20,9 +20,6 @@ The loudest frame is at -54.5 dBFS or more in each of the 1440 RAVDESS clips, th
 as a whole. Below the threshold lie a dead microphone at -71, idle mu-law noise at -72 and 16-bit dither at
 -92. Idle noise of 8-bit PCM (-42) counts as active.
 """
-MIN_ACTIVE_SECONDS = 0.1
-"""Less than this is a click, not an utterance: a stressed vowel alone takes about 0.1 s."""
-
 FULL_SCALE = 0.99
 CLIPPED_SHARE = 0.002
 """Share of samples at or over FULL_SCALE from which a stretch is `clipped`.
@@ -53,16 +50,6 @@ def frame_levels(waveform: NDArray[np.float32]) -> NDArray[np.float64]:
 def loudest_dbfs(waveform: NDArray[np.float32]) -> float:
     """The level of the loudest frame in dBFS; -200 for digital silence and for no samples at all."""
     return float(frame_levels(waveform).max(initial=-200.0))
-
-
-def active_seconds(waveform: NDArray[np.float32], threshold_dbfs: float = THRESHOLD_DBFS) -> float:
-    """How many seconds of frames reach the threshold."""
-    return float(np.count_nonzero(frame_levels(waveform) >= threshold_dbfs) * FRAME_SECONDS)
-
-
-def is_active(waveform: NDArray[np.float32], threshold_dbfs: float = THRESHOLD_DBFS) -> bool:
-    """Whether there is sound for MIN_ACTIVE_SECONDS or more, in one piece or several."""
-    return active_seconds(waveform, threshold_dbfs) > MIN_ACTIVE_SECONDS - FRAME_SECONDS / 2
 
 
 class LevelDetector:

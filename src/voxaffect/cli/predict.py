@@ -3,161 +3,34 @@
 from __future__ import annotations
 
 import argparse
-import math
 import sys
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
-from typing import TYPE_CHECKING, BinaryIO
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, BinaryIO
 
 from voxaffect import formats
 from voxaffect.answered import Answered
-from voxaffect.cli import add_model_arguments, error_line
+from voxaffect.cli import error_line
+from voxaffect.cli.predict_options import OPTIONS, add_arguments, format_names
 from voxaffect.cli.progress import Progress
 from voxaffect.errors import ExitCode, UsageError
-from voxaffect.files import cannot_write
+from voxaffect.files import cannot_write, half_file
 from voxaffect.inputs import STDIN, InputFile, Inputs, find_inputs
 from voxaffect.outputs import Outputs, plan_outputs, refuse_existing, refuse_files
 from voxaffect.pictures import Pictures, plan_pictures
 
 if TYPE_CHECKING:
+    from voxaffect.prediction import Hearing
     from voxaffect.predictor import Predictor
     from voxaffect.result import Result
 
-OPTIONS = (
-    "channels",
-    "window",
-    "hop",
-    "vad",
-    "smoothing",
-    "roles",
-    "only",
-    "start",
-    "end",
-    "uncertain_below",
-    "max_duration",
-    "strict",
-    "enrol",
-)
-"""Those that decide an answer."""
-EPILOG = """\
-examples:
-  voxaffect predict call.wav                          a table
-  voxaffect predict calls/ -f json,csv -o answers/    two files per recording
-  voxaffect predict call.wav -f srt,textgrid -o out/  subtitles, and tiers for Praat
-  voxaffect predict call.wav --plot call.png          and a picture of its course
-  voxaffect predict stereo.wav --channels split       each channel by itself
-  voxaffect predict call.wav --roles 0=customer,1=agent --only customer
-                                                      one speaker of a call
-  ffmpeg -i film.mkv -f wav - | voxaffect predict -   from a pipe
-  voxaffect predict new.wav --enrol hers/             adapted to her other recordings (see docs/adaptation.md)
-  voxaffect predict -- -odd-name.wav                  a name that begins with a dash
-
-exit codes: 0 all good, 2 usage, 3 some inputs failed, 4 nothing usable, 5 model refused, 6 disk or memory ran out,
-130 or 143 interrupted. A recording in which nobody speaks is no failure.
-"""
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's arguments."""
-    parser.epilog = EPILOG
-    parser.add_argument("inputs", nargs="+", metavar="INPUT", help='file, folder, pattern, or "-" for stdin')
-    parser.add_argument(
-        "-o",
-        dest="output",
-        metavar="DIR",
-        help="write one file per input and format into DIR; without --resume or --overwrite only if none "
-        "of them is there (default: print)",
-    )
-    parser.add_argument(
-        "-f",
-        dest="formats",
-        metavar="FORMAT",
-        help=f"{', '.join(formats.names())}; several with commas and -o (default: table, with -o json)",
-    )
-    add_model_arguments(parser)
-    parser.add_argument(
-        "--channels",
-        type=_channels,
-        default="mix",
-        metavar="mix|split|N",
-        help="judge the mean of the channels, each, or channel N counted from 0 (default: mix)",
-    )
-    parser.add_argument(
-        "--window", type=float, metavar="S", help="seconds judged at once (default: the model's)"
-    )
-    parser.add_argument(
-        "--hop", type=float, metavar="S", help="seconds between windows (default: the model's)"
-    )
-    parser.add_argument(
-        "--no-vad",
-        dest="vad",
-        action="store_false",
-        help="judge everything, silence too, without cuts at pauses (default: only speech)",
-    )
-    parser.add_argument(
-        "--no-smoothing",
-        dest="smoothing",
-        action="store_false",
-        help="each window by itself (default: it remembers the ones before it in its utterance)",
-    )
-    parser.add_argument(
-        "--roles",
-        type=_roles,
-        metavar="0=customer,1=agent",
-        help="who speaks on which channel; each is then judged by itself",
-    )
-    parser.add_argument("--only", metavar="ROLE", help="judge only the channels with this role")
-    parser.add_argument(
-        "--i-have-a-lawful-basis",
-        dest="lawful_basis",
-        action="store_true",
-        help="analyse people at work or in education, which EU law prohibits but for medical or safety reasons",
-    )
-    parser.add_argument(
-        "--start", type=_seconds, default=0.0, metavar="S", help="begin here: S, M:SS or H:MM:SS (default: 0)"
-    )
-    parser.add_argument("--end", type=_seconds, metavar="S", help="end here (default: the end)")
-    parser.add_argument(
-        "--uncertain-below",
-        type=float,
-        metavar="P",
-        help="give no label to a recording whose score is below P, and mark such segments "
-        "(default: the model's threshold, which only marks)",
-    )
-    parser.add_argument(
-        "--max-duration", type=_seconds, metavar="S", help="refuse longer ones (default: any length)"
-    )
-    parser.add_argument(
-        "--strict", action="store_true", help="what is cut short or damaged is an error (default: a warning)"
-    )
-    parser.add_argument(
-        "--jobs", type=int, default=1, metavar="N", help="recordings at the same time (default: 1)"
-    )
-    parser.add_argument(
-        "--enrol",
-        action="append",
-        default=[],
-        metavar="CLIPS",
-        help="adapt to other recordings of the same voice or recording condition: file, folder or pattern; "
-        "repeatable; only models that can (default: adapt to nothing)",
-    )
-    parser.add_argument(
-        "--plot",
-        metavar="FILE",
-        help="draw the timeline of one recording into FILE (.png, .pdf, .svg), or of each into the folder FILE; "
-        "needs the extra plot",
-    )
-    existing = parser.add_mutually_exclusive_group()
-    existing.add_argument("--resume", action="store_true", help="keep what is in DIR and do the rest")
-    existing.add_argument("--overwrite", action="store_true", help="replace what is in DIR")
-    parser.add_argument(
-        "--offline", action="store_true", help="never use the network; predicting never does anyway"
-    )
+__all__ = ["add_arguments", "run"]
 
 
 def run(args: argparse.Namespace) -> int:
     """Predict and write; 0, 3 or 4 by how many inputs failed, 1 if one of them showed a bug."""
-    names = _format_names(args)
+    names = format_names(args)
     inputs = find_inputs(args.inputs)
     if not args.quiet:
         _report_inputs(inputs)
@@ -204,6 +77,8 @@ class _Run:
         self.predictor = predictor
         self.n_done = 0
         self.failed: list[Result] = []
+        self.events: IO[str] = sys.stdout
+        """Where events are written as they are heard."""
         self.say: Callable[[str], None] = lambda line: print(line, file=sys.stderr, flush=True)
 
     def to_stdout(self, chosen: formats.Format) -> int:
@@ -224,12 +99,14 @@ class _Run:
         results = self._results([self.files[i] for i in todo], progress=True)
         try:
             outputs.folder.mkdir(parents=True, exist_ok=True)
-            for i, result in zip(todo, results, strict=True):
-                if result.error is None:
-                    with answered.answering(outputs.paths[i]):
-                        for path, chosen in zip(outputs.paths[i], outputs.formats, strict=True):
-                            path.parent.mkdir(parents=True, exist_ok=True)
-                            formats.save([result], path, chosen)
+            with closing(results):
+                for i in todo:
+                    pairs = list(zip(outputs.paths[i], outputs.formats, strict=False))  # none: it will fail
+                    if self.args.events and pairs:
+                        self._write_with_events(results, pairs, answered)
+                    elif (result := next(results)).error is None:
+                        with answered.answering(outputs.paths[i]):
+                            _save(result, pairs)
             if not self.failed:
                 outputs.errors.unlink(missing_ok=True)  # of an earlier run, whose failures are mended
         except OSError as error:
@@ -239,20 +116,36 @@ class _Run:
                 formats.save(self.failed, outputs.errors)
         return self._exit_code()
 
+    def _write_with_events(
+        self, results: Generator[Result], pairs: Sequence[tuple[Path, formats.Format]], answered: Answered
+    ) -> None:
+        """Write the next of `results` into its files; into the one of JSON lines events as they are heard."""
+        lines = formats.get("jsonl")
+        (place,) = (path for path, chosen in pairs if chosen is lines)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with half_file(place, text=True) as half:
+            self.events = half.file
+            result = next(results)
+            if result.error is None:
+                lines.write([result], half.file)
+                with answered.answering([path for path, _ in pairs]):
+                    half.keep()
+                    _save(result, [(path, chosen) for path, chosen in pairs if chosen is not lines])
+
     def _way(self) -> dict[str, object]:
         """All that decides an answer besides its recording: the model and the options."""
         model = self.predictor.model
         options = {name: getattr(self.args, name) for name in OPTIONS}
         return {"model": f"{model.name} {model.version} {model.sha256}", **options}
 
-    def _results(self, files: Sequence[InputFile], progress: bool) -> Iterator[Result]:
+    def _results(self, files: Sequence[InputFile], progress: bool) -> Generator[Result]:
         """A result for each of `files`, in order; failures are counted and said. Wrong options raise now."""
         bar = Progress(len(files), progress and not self.args.quiet)
         return self._counted(files, self._predictions(files, bar), bar)
 
     def _counted(
         self, files: Sequence[InputFile], predictions: Generator[Result], bar: Progress
-    ) -> Iterator[Result]:
+    ) -> Generator[Result]:
         with closing(predictions), bar:
             self.say = bar.say or self.say
             for file in files:
@@ -273,26 +166,37 @@ class _Run:
 
     def _predictions(self, files: Sequence[InputFile], bar: Progress) -> Generator[Result]:
         args = self.args
-        return self.predictor.predict_many(
-            (_opened(file) for file in files if file.error is None),
-            on_error="record",
-            jobs=args.jobs,
-            progress=bar.seconds if bar.by_seconds else None,
-            channels=args.channels,
-            window=args.window,
-            hop=args.hop,
-            vad=args.vad,
-            smoothing=args.smoothing,
-            roles=args.roles,
-            only=args.only,
-            lawful_basis=args.lawful_basis,
-            start=args.start,
-            end=args.end,
-            uncertain_below=args.uncertain_below,
-            max_seconds=args.max_duration,
-            strict=args.strict,
-            enrol=self.clips,
-        )
+        opened = (_opened(file) for file in files if file.error is None)
+        options: dict[str, Any] = {
+            "on_error": "record",
+            "progress": bar.seconds if bar.by_seconds else None,
+            "channels": args.channels,
+            "window": args.window,
+            "hop": args.hop,
+            "vad": args.vad,
+            "smoothing": args.smoothing,
+            "roles": args.roles,
+            "only": args.only,
+            "lawful_basis": args.lawful_basis,
+            "start": args.start,
+            "end": args.end,
+            "uncertain_below": args.uncertain_below,
+            "max_seconds": args.max_duration,
+            "strict": args.strict,
+            "enrol": self.clips,
+        }
+        if args.events:
+            return self._heard(self.predictor.hear_many(opened, **options))
+        return self.predictor.predict_many(opened, jobs=args.jobs, **options)
+
+    def _heard(self, hearings: Iterator[Hearing]) -> Generator[Result]:
+        from voxaffect.formats.jsonl import write_event
+
+        for hearing in hearings:
+            for event in hearing.events():
+                write_event(event, hearing.id, self.events)
+            assert hearing.result is not None
+            yield hearing.result
 
     def _exit_code(self) -> int:
         if not self.failed:
@@ -302,6 +206,12 @@ class _Run:
         if any(result.error and result.error.code == "bug" for result in self.failed):
             return ExitCode.BUG
         return ExitCode.PARTIAL if self.n_done else ExitCode.NOTHING_USABLE
+
+
+def _save(result: Result, pairs: Sequence[tuple[Path, formats.Format]]) -> None:
+    for path, chosen in pairs:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        formats.save([result], path, chosen)
 
 
 def _opened(file: InputFile) -> str | BinaryIO:
@@ -315,48 +225,3 @@ def _report_inputs(inputs: Inputs) -> None:
     ):
         if count:
             print(f"voxaffect: {count} {'file' if count == 1 else 'files'} {what}", file=sys.stderr)
-
-
-def _format_names(args: argparse.Namespace) -> list[str]:
-    text = args.formats if args.formats is not None else "table" if args.output is None else "json"
-    names = list(dict.fromkeys(name.strip() for name in text.split(",")))
-    for name in names:
-        formats.get(name)
-    if args.output is None and len(names) > 1:
-        raise UsageError("several_formats", f"{len(names)} formats cannot share stdout", hint="add -o DIR")
-    if args.output is None and formats.get(names[0]).BINARY:
-        raise UsageError("not_text", f"{names[0]} is no text to print", hint="add -o DIR")
-    if args.output is None and (args.resume or (args.overwrite and args.plot is None)):
-        raise UsageError("no_output_folder", "--resume and --overwrite are about files", hint="add -o DIR")
-    return names
-
-
-def _channels(text: str) -> str | int:
-    if text in ("mix", "split"):
-        return text
-    if text.isdecimal():
-        return int(text)
-    raise argparse.ArgumentTypeError(f"{text!r} is not mix, split or the number of a channel")
-
-
-def _roles(text: str) -> dict[int, str]:
-    from voxaffect.roles import parse_roles
-
-    try:
-        return parse_roles(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
-def _seconds(text: str) -> float:
-    """Seconds from S, M:SS or H:MM:SS."""
-    try:
-        parts = [float(part) for part in text.split(":")]
-    except ValueError:
-        parts = []
-    if not 1 <= len(parts) <= 3 or any(not math.isfinite(part) or part < 0 for part in parts):
-        raise argparse.ArgumentTypeError(f"{text!r} is no time; expected seconds, M:SS or H:MM:SS")
-    total = 0.0
-    for part in parts:
-        total = 60 * total + part
-    return total

@@ -19,9 +19,16 @@ export async function about() {
   return (await ask("v1/models")).json();
 }
 
-/** The result about the recording `blob`. */
-export async function predict(blob, { channels = "mix", signal } = {}) {
+/** The result about the recording `blob`; where its channels are split, `names` (by channel) say who speaks, `only` one
+ *  of them is judged, and `lawful` says that this is allowed of people at work or in education. */
+export async function predict(blob, { channels = "mix", names = {}, only = "", lawful = false, signal } = {}) {
   const query = new URLSearchParams({ channels });
+  const roles = Object.entries(names).map(([channel, name]) => `${channel}=${name}`);
+  if (channels === "split" && roles.length) {
+    query.set("roles", roles.join(","));
+    if (only) query.set("only", only);
+    if (lawful) query.set("lawful_basis", "true");
+  }
   const headers = { "Content-Type": blob.type || "application/octet-stream" };
   return (await ask(`v1/predict?${query}`, { method: "POST", body: blob, headers, signal })).json();
 }

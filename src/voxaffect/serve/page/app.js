@@ -2,11 +2,12 @@
 
 import * as api from "./api.js";
 import { card } from "./card.js";
-import { announce, byId, clock, mebibytes } from "./dom.js";
+import { announce, byId, clock, mebibytes, sentence } from "./dom.js";
 import { Live } from "./live.js";
 import { LiveView } from "./liveview.js";
 import { RATE } from "./microphone.js";
 import { Results } from "./results.js";
+import { askSpeakers } from "./speakers.js";
 import { wavOf } from "./waveform.js";
 
 const SECTIONS = ["token-form", "home", "working", "live", "result", "failed"];
@@ -62,8 +63,6 @@ function fail(problem, retry = null, name = "") {
   show("failed", "Error");
 }
 
-const sentence = (text) => `${text[0].toUpperCase()}${text.slice(1)}${/[.!?]$/.test(text) ? "" : "."}`;
-
 function askToken(problem) {
   byId("token-help").textContent = server === null && !byId("token").value
     ? byId("token-help").textContent
@@ -86,10 +85,11 @@ async function begin() {
   home();
 }
 
-async function judge(blob, name, channels = "mix") {
+/** Have the recording judged with `options`: `channels`, and where they are split `names`, `only` and `lawful`. */
+async function judge(blob, name, options = { channels: "mix" }) {
   const position = results?.timeline.position ?? 0;
   forget();
-  const retry = () => judge(blob, name, channels);
+  const retry = () => judge(blob, name, options);
   if (blob.size > server.limits.bytes) {
     const hint = "compress it (opus, m4a, mp3), or use voxaffect predict on the command line";
     const message = `${mebibytes(blob.size)} are more than this server's ${mebibytes(server.limits.bytes)}`;
@@ -101,16 +101,44 @@ async function judge(blob, name, channels = "mix") {
   announce(`Listening to ${name}`);
   const request = (asking = new AbortController());
   try {
-    const result = await api.predict(blob, { channels, signal: request.signal });
+    const result = await api.predict(blob, { ...options, signal: request.signal });
     if (asking !== request) return;
-    show("result", name);
-    results = new Results({ result, blob, name, formats: server.formats, onchannels: (kind) => judge(blob, name, kind) });
-    if (position) results.timeline.seek(position);
-    announce(`In all: ${results.words}`);
+    present(result, blob, name, options, position);
   } catch (problem) {
     if (asking !== request) return;
     if (!(problem instanceof api.Problem)) throw problem;
     fail(problem, retry, name);
+  }
+}
+
+function present(result, blob, name, options, position) {
+  show("result", name);
+  results = new Results({
+    result,
+    blob,
+    name,
+    formats: server.formats,
+    options,
+    onchannels: (channels) => judge(blob, name, { ...options, channels }),
+    onspeakers: () => nameSpeakers(result.source.channels, blob, name, options),
+  });
+  if (position) results.timeline.seek(position);
+  announce(`In all: ${results.words}`);
+}
+
+async function nameSpeakers(channels, blob, name, options) {
+  const before = results;
+  before.timeline.audio?.pause();
+  try {
+    const judgeThem = (asked, signal) => api.predict(blob, { ...asked, signal });
+    const answer = await askSpeakers({ channels, options, judge: judgeThem });
+    if (!answer || results !== before) return;
+    const { position } = before.timeline;
+    forget();
+    present(answer.result, blob, name, answer.options, position);
+  } catch (problem) {
+    if (!(problem instanceof api.Problem)) throw problem;
+    fail(problem);
   }
 }
 

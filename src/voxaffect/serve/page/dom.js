@@ -32,6 +32,9 @@ export function clock(seconds, decimals = 0) {
   return hours ? `${hours}:${String(minutes).padStart(2, "0")}:${tail}` : `${minutes}:${tail}`;
 }
 
+/** `text` as a sentence of its own. */
+export const sentence = (text) => `${text[0].toUpperCase()}${text.slice(1)}${/[.!?]$/.test(text) ? "" : "."}`;
+
 export const percent = (share) => `${Math.round(100 * share)} %`;
 
 /** A number of bytes in MiB, as the server says it. */

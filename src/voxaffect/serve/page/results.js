@@ -11,9 +11,10 @@ import { peaksOf } from "./waveform.js";
 const MAX_ROWS = 500;
 
 export class Results {
-  /** Show `result` about `blob` called `name`; `onchannels(kind)` is asked for another way to take its channels. */
-  constructor({ result, blob, name, formats, onchannels }) {
-    Object.assign(this, { result, onchannels });
+  /** Show `result` about `blob` called `name`; `options` are those that it was judged with. `onchannels(kind)` is asked
+   *  for another way to take its channels, `onspeakers()` for who speaks on them. */
+  constructor({ result, blob, name, formats, options, onchannels, onspeakers }) {
+    Object.assign(this, { result, options, onchannels });
     this.labels = result.model.labels;
     this.colours = labelColours(this.labels);
     this.tracks = tracksOf(result);
@@ -35,7 +36,11 @@ export class Results {
       onmoment: (seconds) => this.#moment(seconds),
     });
     byId("result-timeline").replaceChildren(this.timeline.element);
-    if (result.source?.channels > 1) this.timeline.tools.append(this.#choice());
+    if (result.source?.channels > 1) {
+      const who = element("button", { type: "button", id: "who", "aria-haspopup": "dialog", text: "Who speaks?" });
+      who.addEventListener("click", onspeakers);
+      this.timeline.tools.append(this.#choice(), who);
+    }
     if (blob) this.#listen(blob);
   }
 
@@ -60,7 +65,9 @@ export class Results {
     const { source, model } = this.result;
     const channels = { 1: "mono", 2: "stereo" }[source?.channels] ?? `${source?.channels} channels`;
     const kind = source?.sample_rate ? ` · ${source.container}, ${source.sample_rate / 1000} kHz, ${channels}` : "";
-    return `${clock(this.duration, this.duration < 60 ? 1 : 0)}${kind} · judged by ${model.name} ${model.version}`;
+    const { channels: taken, only } = this.options;
+    const whom = taken === "split" && only ? `only ${only} ` : "";
+    return `${clock(this.duration, this.duration < 60 ? 1 : 0)}${kind} · ${whom}judged by ${model.name} ${model.version}`;
   }
 
   /** The answer in words. */
