@@ -94,9 +94,9 @@ def table(results: Path) -> str:
     """The Markdown table of every run in `results` with test speakers, in the order of their names."""
     rows = []
     for file in sorted(results.glob("*/metrics.json")):
-        metrics = json.loads(file.read_text(encoding="utf-8"))
+        metrics = load(file)
         if "evaluation" in metrics:
-            recipe = json.loads((file.parent / "recipe.json").read_text(encoding="utf-8"))
+            recipe = load(file.parent / "recipe.json")
             rows.append(row(file.parent.name, recipe, metrics["evaluation"], changes(file.parent)))
             if "adapted" in metrics:  # a second figure, never in place of the first
                 said = [*changes(file.parent), metrics["adapted"]["what"]]
@@ -107,7 +107,7 @@ def table(results: Path) -> str:
 def changes(run: Path) -> list[str]:
     """What the command of `run` set in place of the recipe's own values."""
     file = run / "environment.json"
-    words = json.loads(file.read_text(encoding="utf-8"))["command"] if file.is_file() else []
+    words = load(file)["command"] if file.is_file() else []
     return [after for word, after in pairwise(words) if word == "--set"]
 
 
@@ -127,7 +127,7 @@ def row(name: str, recipe: Mapping[str, Any], evaluation: Mapping[str, Any], cha
         len(evaluation["speakers"]),
         len(evaluation["labels"]),
         n_seeds,
-        f"**{percent(ua['value'])}** [{percent(ua['low'])}, {percent(ua['high'])}]",
+        estimate(ua),
         percent(wa["value"]),
         over_seeds if n_seeds > 1 else "one seed",
     )
@@ -138,23 +138,28 @@ def studies(results: Path) -> str:
     """The Markdown table of the studies in `results`: of each variant its vote, its members and what the vote gains."""
     rows = []
     for file in sorted(results.glob("*/study.json")):
-        study = json.loads(file.read_text(encoding="utf-8"))
+        study = load(file)
         for name in voting(file.parent, study["variants"]):
-            vote = json.loads((file.parent / name / "ensemble.json").read_text(encoding="utf-8"))
-            metrics = json.loads((file.parent / name / "metrics.json").read_text(encoding="utf-8"))
+            vote = load(file.parent / name / "ensemble.json")
+            metrics = load(file.parent / name / "metrics.json")
             ua = metrics["evaluation"]["measures"]["UA"]
             members, gain = vote["spread"]["UA"], vote["gain"]["UA"]
             cells = (
                 f"`{study['name']}`",
                 name,
                 len(vote["members"]),
-                f"**{percent(ua['value'])}** [{percent(ua['low'])}, {percent(ua['high'])}]",
+                estimate(ua),
                 percent(vote["figures"]["WA"]),
                 f"{percent(members['mean'])}, {percent(members['low'])} to {percent(members['high'])}",
                 f"{points(gain)}, {gain['p']:.3f}",
             )
             rows.append(f"| {' | '.join(map(str, cells))} |\n")
     return STUDY_HEADER + "".join(rows) if rows else ""
+
+
+def load(file: Path) -> Any:
+    """What the JSON file `file` holds."""
+    return json.loads(file.read_text(encoding="utf-8"))
 
 
 def voting(study: Path, variants: Sequence[str]) -> list[str]:
@@ -166,22 +171,21 @@ def ablations(results: Path) -> str:
     """The Markdown table of the studies in `results` whose variants have no members: each beside another."""
     rows = []
     for file in sorted(results.glob("*/study.json")):
-        study = json.loads(file.read_text(encoding="utf-8"))
+        study = load(file)
         names = list(study["variants"])
         if voting(file.parent, names):
             continue
-        compared = json.loads((file.parent / "comparison.json").read_text(encoding="utf-8"))
+        compared = load(file.parent / "comparison.json")
         pairs = {(pair["first"], pair["second"]): pair for pair in compared["pairs"]}
         for name in names:
-            metrics = json.loads((file.parent / name / "metrics.json").read_text(encoding="utf-8"))
-            recipe = json.loads((file.parent / name / "recipe.json").read_text(encoding="utf-8"))
+            metrics = load(file.parent / name / "metrics.json")
+            recipe = load(file.parent / name / "recipe.json")
             measures = metrics["evaluation"]["measures"]
             against = AGAINST.get(study["name"], {}).get(name, names[0])
             pair = pairs.get((against, name))
             cells = (
                 f"`{name}`: {recipe['title']}",
-                f"**{percent(measures['UA']['value'])}** "
-                f"[{percent(measures['UA']['low'])}, {percent(measures['UA']['high'])}]",
+                estimate(measures["UA"]),
                 percent(measures["WA"]["value"]),
                 *(
                     (f"`{against}`", points(pair["difference"]["UA"]), f"{pair['p']['UA']:.3f}")
@@ -197,8 +201,8 @@ def shortcuts(results: Path) -> str:
     """The Markdown table of what shortcuts of evaluation bought in the `cheat-cost` runs in `results`."""
     rows = []
     for file in sorted(results.glob("*/cheat_cost.json")):
-        recipe = json.loads((file.parent / "recipe.json").read_text(encoding="utf-8"))
-        for price in json.loads(file.read_text(encoding="utf-8"))["prices"]:
+        recipe = load(file.parent / "recipe.json")
+        for price in load(file)["prices"]:
             cells = (
                 f"`{recipe['name']}`",
                 price["shortcut"],
@@ -209,6 +213,11 @@ def shortcuts(results: Path) -> str:
             )
             rows.append(f"| {' | '.join(cells)} |\n")
     return SHORTCUT_HEADER + "".join(rows) if rows else ""
+
+
+def estimate(measure: Mapping[str, float]) -> str:
+    """A measure with its interval, in percent."""
+    return f"**{percent(measure['value'])}** [{percent(measure['low'])}, {percent(measure['high'])}]"
 
 
 def points(difference: Mapping[str, float]) -> str:

@@ -19,7 +19,7 @@ from voxaffect.errors import ArtefactError, AudioError, UsageError, VoxaffectErr
 from voxaffect.modelfile import ModelFile
 from voxaffect.recogniser import BATCH, Item, Recogniser
 from voxaffect.speech_detector import detectors
-from voxaffect.utterances import MIN_SECONDS, Detector, Step, Utterances, Window
+from voxaffect.utterances import Detector, Step, Utterances, Window
 from voxaffect.voting import log_mean
 
 LITTLE = 10.0
@@ -125,7 +125,7 @@ def _hear(recogniser: Recogniser, clips: Iterable[AudioInput], window: float, va
         spoken = False
         done = 0
         for step in _steps(clip, detector, round(window * SAMPLE_RATE)):
-            if isinstance(step, Window) and step.stop - step.start >= MIN_SECONDS * SAMPLE_RATE:
+            if isinstance(step, Window) and step.suffices:
                 heard.take(step.samples, (step.stop - max(step.start, done)) / SAMPLE_RATE)
                 done = step.stop  # the last window of an utterance reaches back
                 spoken = True

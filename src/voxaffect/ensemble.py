@@ -286,11 +286,8 @@ def write(combined: Ensemble, out: Path, name: str) -> None:
         write_baselines(guesses, out / "baselines.json")
     figures: dict[str, object] = {"recipe": name, "evaluation": evaluation.to_dict()}
     if combined.adapted is not None:
-        write_csv(combined.adapted, out / transduction.FILE_NAME)
-        figures["adapted"] = {
-            "what": transduction.NAME,
-            "evaluation": evaluate(_as_kept(combined.adapted)).to_dict(),
-        }
+        second = evaluate(_as_kept(combined.adapted))
+        figures["adapted"] = transduction.record(out, combined.adapted, second)
     write_json(out / "metrics.json", figures)
     save(picture, out / "confusion.png")
     write_json(out / "ensemble.json", combined.to_dict())

@@ -70,9 +70,7 @@ def read_member(run: str | Path) -> Member:
             dev[training.seed, training.fold] = read_csv(file)
     kept = folder / metadata.FILE_NAME
     known = metadata.read_metadata(kept) if kept.is_file() else None
-    second = folder / transduction.FILE_NAME
-    adapted = read_csv(second) if second.is_file() else None
-    return Member(str(run), predictions, trainings, dev, known, adapted)
+    return Member(str(run), predictions, trainings, dev, known, transduction.read(folder))
 
 
 def read_members(runs: Sequence[str | Path]) -> dict[str, Member]:

@@ -94,8 +94,9 @@ def precision_on(device: torch.device | str, wanted: str) -> str:
 
     Without its instructions bfloat16 is slower than float32, and LSTMs cannot be computed in it at all.
     """
-    cpu = torch.device(device).type == "cpu"
-    return "float32" if cpu and not torch.ops.mkldnn._is_mkldnn_bf16_supported() else wanted
+    if wanted == "float32" or torch.device(device).type != "cpu":
+        return wanted
+    return wanted if torch.ops.mkldnn._is_mkldnn_bf16_supported() else "float32"
 
 
 def class_weights(targets: np.ndarray, n_classes: int) -> Tensor:

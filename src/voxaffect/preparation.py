@@ -55,7 +55,7 @@ class Encoders:
 
         key = (options.checkpoint, options.normalise, options.offline)
         if key not in self._loaded:
-            pristine = dataclasses.replace(options, frozen=True, tune_last=0, lora_rank=0, mix="learned")
+            pristine = dataclasses.replace(options.untuned, mix="learned")
             self._loaded[key] = SpeechEncoder(pristine).eval()
         return SpeechEncoder(options, loaded=self._loaded[key])
 
@@ -221,8 +221,7 @@ def _model_inputs(recipe: Recipe, encoders: Encoders) -> tuple[tuple[str, ...], 
         inputs += ("mfcc",)
     if not isinstance(options.speech, SpeechOptions):
         return inputs + (() if options.speech is None else ("waveform",)), frozen
-    # No copy of the checkpoint:
-    still = dataclasses.replace(options.speech, frozen=True, tune_last=0, lora_rank=0)
+    still = options.speech.untuned  # which is no copy of the checkpoint
     speech = encoders.get(still).eval()
     return (inputs, (*frozen, speech)) if still == options.speech else (inputs + speech.inputs, frozen)
 

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from voxaffect.audio import SAMPLE_RATE
-from voxaffect.utterances import MIN_SECONDS, Detector, End, Start, Step, Utterances, Window
+from voxaffect.utterances import Detector, End, Start, Step, Utterances, Window
 from voxaffect.vad import quality_flags
 
 Floats = npt.NDArray[np.float32]
@@ -32,9 +31,7 @@ class Cue:
     def samples(self) -> Floats | None:
         """What the model is to judge (n,) at 16 kHz, or None where there is no need or too little."""
         step = self.step
-        if isinstance(step, Window) and step.stop - step.start >= MIN_SECONDS * SAMPLE_RATE:
-            return step.samples
-        return None
+        return step.samples if isinstance(step, Window) and step.suffices else None
 
 
 class Segmenter:

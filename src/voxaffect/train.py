@@ -270,12 +270,9 @@ def collect(run: Run, known: metadata.Metadata) -> Evaluation | None:
     figures = {"recipe": recipe.name, "evaluation": evaluation.to_dict(), "parts": reports}
     if recipe.adaptation.unit != "none":
         adapted = concat([read_csv(path.with_name(transduction.FILE_NAME)) for path in tested])
-        write_csv(adapted, folder.path / transduction.FILE_NAME)
-        figures["adapted"] = {
-            "what": transduction.NAME,
-            **to_table(recipe.adaptation),
-            "evaluation": evaluate(adapted).to_dict(),
-        }
+        figures["adapted"] = transduction.record(
+            folder.path, adapted, evaluate(adapted), to_table(recipe.adaptation)
+        )
     write_json(folder.path / "metrics.json", figures)
     panel = (evaluation.titled(recipe.title or recipe.name), evaluation.confusion)
     save(confusion_figure([panel], evaluation.labels), folder.path / "confusion.png")

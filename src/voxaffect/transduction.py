@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from voxaffect.predictions import read_csv
+from voxaffect.predictions import Predictions, read_csv, write_csv
 from voxaffect.significance import N_BOOTSTRAP, Comparison, compare
 
 if TYPE_CHECKING:
     from voxaffect.adaptive import Adaptive
+    from voxaffect.evaluation import Evaluation
     from voxaffect.table import Utterance
 
 FILE_NAME = "predictions_adapted.csv"
@@ -82,9 +83,23 @@ def second_figure(run: Path, *, n_bootstrap: int = N_BOOTSTRAP, seed: int = 0) -
     return "\n".join(lines)
 
 
+def record(
+    run: Path, predictions: Predictions, evaluation: Evaluation, told: Mapping[str, object] | None = None
+) -> dict[str, object]:
+    """Write the adapted `predictions` into `run`; what metrics.json says of them under `adapted`, `told` included."""
+    write_csv(predictions, run / FILE_NAME)
+    return {"what": NAME, **(told or {}), "evaluation": evaluation.to_dict()}
+
+
+def read(run: Path) -> Predictions | None:
+    """The adapted answers in `run`; None where it has none."""
+    file = run / FILE_NAME
+    return read_csv(file) if file.is_file() else None
+
+
 def gain(run: Path, *, n_bootstrap: int = N_BOOTSTRAP, seed: int = 0) -> Comparison | None:
     """The run's adapted answers (second) against its plain ones (first); None where it has none."""
-    file = run / FILE_NAME
-    if not file.is_file():
+    adapted = read(run)
+    if adapted is None:
         return None
-    return compare(read_csv(run / "predictions.csv"), read_csv(file), n_bootstrap=n_bootstrap, seed=seed)
+    return compare(read_csv(run / "predictions.csv"), adapted, n_bootstrap=n_bootstrap, seed=seed)

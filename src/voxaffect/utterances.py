@@ -68,6 +68,11 @@ class Window:
     trigger: str
     samples: Floats
 
+    @property
+    def suffices(self) -> bool:
+        """Whether it is long enough for the model, which need not stand less than MIN_SECONDS."""
+        return self.stop - self.start >= MIN_SECONDS * SAMPLE_RATE
+
 
 @dataclass(frozen=True)
 class End:

@@ -30,13 +30,18 @@ class Weights:
         """The name of the JSON file."""
         return f"{self.name}.json"
 
+    @property
+    def file(self) -> str:
+        """The name of the safetensors file."""
+        return f"{self.name}.safetensors"
+
     def write(self, folder: Path, state: Mapping[str, Tensor], description: Mapping[str, Any]) -> None:
         """Write `state` and `description` into `folder` (made if it is missing), each file whole or not at all."""
         from safetensors.torch import save
 
         data = save({name: values.detach().cpu().contiguous() for name, values in state.items()})
         told = {"schema": self.schema, "sha256": hashlib.sha256(data).hexdigest(), **description}
-        write_bytes(folder / f"{self.name}.safetensors", data)
+        write_bytes(folder / self.file, data)
         write_bytes(folder / self.description_file, (json.dumps(told, indent=1) + "\n").encode())
 
     def read(self, folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -48,16 +53,16 @@ class Weights:
         """
         from safetensors.torch import load
 
-        file = folder / self.description_file
+        told = folder / self.description_file
         try:
-            description = json.loads(file.read_text(encoding="utf-8"))
-            data = (folder / f"{self.name}.safetensors").read_bytes()
+            description = json.loads(told.read_text(encoding="utf-8"))
+            data = (folder / self.file).read_bytes()
         except FileNotFoundError as error:
             raise ArtefactError(
                 "model_missing", f"looked in {folder}: no {Path(error.filename).name}"
             ) from None
         except ValueError as error:
-            raise ArtefactError("model_damaged", f"{file} is no JSON: {error}") from None
+            raise ArtefactError("model_damaged", f"{told} is no JSON: {error}") from None
         given = description.get("schema") if isinstance(description, dict) else None
         if given != self.schema:
             raise ArtefactError("model_schema", f"{folder} has schema {given!r}; expected {self.schema!r}")
@@ -65,6 +70,6 @@ class Weights:
         if found != description.get("sha256"):
             raise ArtefactError(
                 "model_damaged",
-                f"{folder / self.name}.safetensors has sha256 {found}; expected {description.get('sha256')}",
+                f"{folder / self.file} has sha256 {found}; expected {description.get('sha256')}",
             )
         return description, load(data)

@@ -105,11 +105,11 @@ class NativeWiring(nn.Module):
                 self.vectors[name] = _normed_layer(2 * dim if statistics else dim, options)
         if speech is not None:
             self.pools["speech"] = AttentiveStatistics(speech)
+            n_heard = 2 * speech
             if options.fusion == "co-attention":
                 self.co_attention = MaskedCoAttention(n_queries * width, speech, options.heads, width)
-            self.vectors["speech"] = _normed_layer(
-                2 * speech + (width if self.co_attention is not None else 0), options
-            )
+                n_heard += width
+            self.vectors["speech"] = _normed_layer(n_heard, options)
         n_vectors = n_queries + (speech is not None)
         self.fusion = nn.Sequential(_layer(n_vectors * width, width, dropout), nn.Dropout(dropout))
         self.head = nn.Linear(width, options.n_classes)

@@ -14,7 +14,7 @@ import json
 import warnings
 from collections.abc import Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -86,6 +86,11 @@ class SpeechOptions:
             raise UsageError(
                 "bad_option", f"speech lora_rank {self.lora_rank} needs tune_last, and must not be negative"
             )
+
+    @property
+    def untuned(self) -> SpeechOptions:
+        """The same with the checkpoint as it is."""
+        return replace(self, frozen=True, tune_last=0, lora_rank=0)
 
 
 class SpeechEncoder(nn.Module):
