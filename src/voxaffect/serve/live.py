@@ -1,7 +1,7 @@
 """`/v1/stream`: one live stream over a WebSocket. Text frames are JSON with `type`, binary frames are audio.
 
-Audio goes through the streaming engine here, windows through the scheduler with those of all others; results leave in
-the order of the stream. Nothing is dropped: who sends faster than the model judges is read more slowly.
+Audio is heard and windows are judged with those of all other streams; results leave in the order of the stream.
+Nothing is dropped: who sends faster than the model judges is read more slowly.
 """
 
 from __future__ import annotations
@@ -15,10 +15,12 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
 
+from voxaffect.audio import SAMPLE_RATE
 from voxaffect.errors import UsageError, VoxaffectError
 from voxaffect.formats import rounded
 from voxaffect.pcm import ENCODINGS
 from voxaffect.segmenter import Cue
+from voxaffect.serve.hearing import Ear, Heard
 from voxaffect.serve.live_config import LiveConfig
 from voxaffect.serve.opus import CONTAINERS, OpusDecoder
 from voxaffect.serve.ration import Ration
@@ -34,6 +36,8 @@ MAX_WAITING = 12
 """Windows of a stream that may wait for the model: 2.3 MB at 3 s; then nothing more is read."""
 PIECE_SECONDS = 0.5
 """Of a large frame, what is taken at once."""
+UNHEARD_SECONDS = 0.5
+"""Of a stream, that may wait to be heard; then nothing more is read."""
 CLOSE_CODES = {
     "not_json": 1003,
     "unknown_message": 1003,
@@ -80,7 +84,8 @@ async def live_stream(service: Service, scope: Scope, receive: Receive, send: Se
 class _Pending:
     cue: Cue
     answer: asyncio.Future[Any] | None
-    made: float
+    came: float
+    """When the audio came that it is of."""
 
 
 @dataclass
@@ -96,6 +101,8 @@ class Session:
         self._config = LiveConfig()
         self._fatal: VoxaffectError | None = None
         self._stream: Stream | None = None
+        self._ear: Ear | None = None
+        self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._decoder: OpusDecoder | None = None
         self._flow = Flow(live=True)
         self._pending: deque[_Pending] = deque()
@@ -114,7 +121,7 @@ class Session:
         ticker = asyncio.create_task(self._tick())
         stopping = asyncio.create_task(self.service.draining.wait())
         self._pump: asyncio.Task[None] = asyncio.create_task(self._take_decoded())
-        tasks: set[asyncio.Task[Any]] = {sender, reader, ticker, stopping, self._pump}
+        tasks: set[asyncio.Future[Any]] = {sender, reader, ticker, stopping, self._pump, self._failed}
         reason, code = "gone", 1000
         try:
             await self._say(
@@ -126,41 +133,43 @@ class Session:
                 }
             )
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            reason, code = self._outcome(reader, self._pump, sender, ticker)
-            for task in (reader, ticker):
-                await _ended(task)
+            reason, code = self._outcome(self._failed, reader, self._pump, sender, ticker)
+            for over in (reader, ticker):
+                await _ended(over)
             if reason != "gone":
                 await asyncio.wait_for(self._close(sender, reason, code), END_SECONDS)
         except (TimeoutError, OSError, _Disconnected):
             reason = "gone"
         finally:
             self.service.scheduler.cancel(self._flow)
+            if self._ear is not None:
+                self.service.hearing.forget(self._ear)
             if self._decoder is not None:
                 await self._decoder.close()
             for task in tasks:
                 await _ended(task)
             self._count(reason)
 
-    def _outcome(self, *tasks: asyncio.Task[None]) -> tuple[str, int]:
+    def _outcome(self, *tasks: asyncio.Future[None]) -> tuple[str, int]:
         """Why the stream ends, by the task that ended first; the server stops where none did."""
         for task in tasks:
             if task.done():
                 error = task.exception()
-                if isinstance(error, StreamEndError):
-                    return error.reason, error.code
-                if isinstance(error, VoxaffectError):
-                    self._fatal = error
-                    return "error", 1008
-                if isinstance(error, _Disconnected | OSError | TimeoutError):
-                    return "gone", 1000
-                if error is not None:
-                    from voxaffect.serve.log import say
-
-                    say("bug", error=f"{type(error).__name__}: {error}")
-                    self._fatal = VoxaffectError("bug", "the server made a mistake", hint="please report it")
-                    return "error", 1011
-                return "end_of_audio", 1000  # only a decoder comes to an end by itself
+                return ("end_of_audio", 1000) if error is None else self._ended_by(error)  # of a decoder
         return "server_stopping", 1001
+
+    def _ended_by(self, error: BaseException) -> tuple[str, int]:
+        if isinstance(error, StreamEndError):
+            return error.reason, error.code
+        if isinstance(error, _Disconnected | OSError | TimeoutError):
+            return "gone", 1000
+        if not isinstance(error, VoxaffectError):
+            from voxaffect.serve.log import say
+
+            say("bug", error=f"{type(error).__name__}: {error}")
+            error = VoxaffectError("bug", "the server made a mistake", hint="please report it")
+        self._fatal = self._fatal or error
+        return "error", 1008
 
     async def _close(self, sender: asyncio.Task[None], reason: str, code: int) -> None:
         """Say what is left, then that it is over."""
@@ -170,6 +179,9 @@ class Session:
                     await self._decoder.end()
                     await self._pump
                 if self._stream is not None:
+                    self._hear_all()
+                    if self._failed.done() and (error := self._failed.exception()) is not None:
+                        self._ended_by(error)
                     self._queue(self._stream.finish())
                 self._complete = True
                 self._arrived.set()
@@ -218,6 +230,7 @@ class Session:
             await self._update(message)
         elif kind == "flush":
             if self._stream is not None:
+                self._hear_all()
                 self._queue(self._stream.pause())
         elif kind == "session.close":
             raise StreamEndError("client", 1000)
@@ -245,10 +258,11 @@ class Session:
             await self._decoder.feed(data)
             return
         if self._stream is None:
-            self._stream = self._config.open(self.service.predictor)
+            self._open()
         size = self._config.bytes_of(PIECE_SECONDS)
         for at in range(0, len(data), size):
-            await self._take(data[at : at + size] if size < len(data) else data)
+            piece = data[at : at + size] if size < len(data) else data
+            await self._take(piece, PIECE_SECONDS * len(piece) / size)
 
     async def _take_decoded(self) -> None:
         """Take what a decoder makes of WebM or Ogg; waits for ever where there is none."""
@@ -256,27 +270,49 @@ class Session:
         assert self._decoder is not None
         async for block in self._decoder.blocks():
             if self._stream is None:
-                self._stream = self._config.open(self.service.predictor, channels=block.shape[1])
-            await self._take(block)
+                self._open(block.shape[1])
+            await self._take(block, len(block) / SAMPLE_RATE)
 
-    async def _take(self, piece: Any) -> None:
-        assert self._stream is not None
-        self._queue(self._stream.accept(piece))
-        if self._stream.received_seconds > self.service.settings.stream_duration:
-            raise StreamEndError("too_long", 1008)
+    def _open(self, channels: int | None = None) -> None:
+        self._stream = self._config.open(self.service.predictor, channels=channels)
+        self._ear = Ear(self._stream, self._heard)
+
+    async def _take(self, piece: Any, seconds: float) -> None:
+        ear = self._ear
+        assert ear is not None
+        self.service.hearing.take(ear, piece, seconds)
+        while ear.seconds >= UNHEARD_SECONDS:
+            ear.room.clear()
+            await ear.room.wait()
         while self._waiting >= MAX_WAITING:
             self._room.clear()
             await self._room.wait()
 
-    def _queue(self, cues: list[Cue]) -> None:
-        now = time.monotonic()
+    def _hear_all(self) -> None:
+        if self._ear is not None:
+            self.service.hearing.finish(self._ear)
+
+    def _heard(self, heard: Heard, came: float) -> None:
+        """Take what came of a piece that came in at `came`."""
+        assert self._stream is not None
+        if self._failed.done():
+            return
+        if isinstance(heard, Exception):
+            self._failed.set_exception(heard)
+            return
+        self._queue(heard, came)
+        if self._stream.received_seconds > self.service.settings.stream_duration:
+            self._failed.set_exception(StreamEndError("too_long", 1008))
+
+    def _queue(self, cues: list[Cue], came: float | None = None) -> None:
+        came = time.monotonic() if came is None else came
         for cue in cues:
             answer = None
             if cue.samples is not None:
                 self._waiting += 1
                 answer = asyncio.wrap_future(self.service.scheduler.judge(self._flow, cue.samples))
                 answer.add_done_callback(lambda done: done.cancelled() or done.exception())  # looked at
-            self._pending.append(_Pending(cue, answer, now))
+            self._pending.append(_Pending(cue, answer, came))
         if cues:
             self._arrived.set()
 
@@ -298,7 +334,7 @@ class Session:
                 self.service.metrics.time(
                     "voxaffect_stream_lag_seconds",
                     "Time from the audio of a result to the result.",
-                    time.monotonic() - first.made,
+                    time.monotonic() - first.came,
                 )
             await self._say(rounded(event.to_dict()))
 
@@ -309,7 +345,7 @@ class Session:
             if now - self._last_heard > self.service.settings.idle_timeout:
                 raise StreamEndError("idle", 1008)
             if self._stream is not None:
-                lag = now - self._pending[0].made if self._pending else 0.0
+                lag = now - self._pending[0].came if self._pending else 0.0
                 await self._say(
                     {
                         "type": "stats",
@@ -321,8 +357,8 @@ class Session:
 
     async def _say(self, message: dict[str, Any]) -> None:
         text = json.dumps(message, separators=(",", ":"), allow_nan=False)
-        timeout = self.service.settings.send_timeout
-        await asyncio.wait_for(self.send({"type": "websocket.send", "text": text}), timeout)
+        async with asyncio.timeout(self.service.settings.send_timeout):
+            await self.send({"type": "websocket.send", "text": text})
 
     async def _say_error(self, error: VoxaffectError, *, fatal: bool) -> None:
         await self._say({"type": "error", **error.to_dict(), "fatal": fatal})
@@ -349,7 +385,7 @@ class _Disconnected(Exception):  # noqa: N818
     """The client has gone."""
 
 
-async def _ended(task: asyncio.Task[Any]) -> None:
+async def _ended(task: asyncio.Future[Any]) -> None:
     task.cancel()
     with contextlib.suppress(asyncio.CancelledError, Exception):
         await task

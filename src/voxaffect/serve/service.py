@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from voxaffect.errors import VoxaffectError
@@ -15,6 +15,7 @@ from voxaffect.predictor import Predictor
 from voxaffect.recogniser import Recogniser
 from voxaffect.serve.admission import Admission, BusyError
 from voxaffect.serve.body import ClientGoneError, Receive, Reservations
+from voxaffect.serve.hearing import Hearing
 from voxaffect.serve.metrics import Metrics
 from voxaffect.serve.opus import DecoderPool
 from voxaffect.serve.scheduler import Scheduler
@@ -51,6 +52,7 @@ class Service:
     uploads: Reservations
     draining: asyncio.Event
     decoders: DecoderPool
+    hearing: Hearing = field(default_factory=Hearing)
     n_active: int = 0
     """Requests that were accepted and not answered."""
     n_streams: int = 0
