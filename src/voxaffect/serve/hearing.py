@@ -51,9 +51,8 @@ class Ear:
         pieces: list[Any] = self.pieces
         self.pieces, self.seconds = [], 0.0
         self.room.set()
-        if len(pieces) == 1:
-            return pieces[0]
-        return b"".join(pieces) if isinstance(pieces[0], bytes) else np.concatenate(pieces)
+        whole: Piece = b"".join(pieces) if isinstance(pieces[0], bytes) else np.concatenate(pieces)
+        return whole
 
 
 class Hearing:
