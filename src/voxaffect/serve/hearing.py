@@ -1,7 +1,7 @@
 """What has come in from all streams goes through the speech detector together: a third of the work of one by one.
 
-Hearing has a share of the event loop's time, so that it hears more at once the more there is to hear: with few
-streams a piece is heard as it comes, with hundreds some tens of milliseconds later.
+With few streams a piece is heard as it comes. The longer hearing took, the longer the event loop is left to others
+before it hears again, up to LONGEST_REST, so that with hundreds of streams there are many to be heard at once.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ Heard: TypeAlias = list[Cue] | Exception
 """The cues of a stream, or what is wrong with it."""
 
 REST = 3.0
-"""How many times as long as hearing took, others have the event loop before it hears again."""
-LONGEST_REST = 0.1
+"""How many times as long as hearing took the event loop is left to others."""
+LONGEST_REST = 0.03
 AT_ONCE_SECONDS = 12.0
 """Of audio that is heard at once: the event loop does nothing else meanwhile, 20 ms or so."""
 
