@@ -74,20 +74,13 @@ class SpeechDetector:
         """The probability of speech in each of `frames` (n, 512); 0 where it is too quiet to ask."""
         return _probabilities([(self, frames)])[0]
 
-    def _wanted(self, frames: Floats) -> Decisions:
-        """Which of `frames` (n, 512) are loud enough, or soon enough after what was, to ask the network: (n,)."""
-        loud = (frames.var(axis=1) >= 10 ** (SILENCE_DBFS / 10)).reshape(-1, GROUP).any(axis=1)
-        asked = np.zeros(len(loud), np.bool_)
-        for i, is_loud in enumerate(loud.tolist()):
+    def _asked(self, loud: Sequence[bool]) -> list[bool]:
+        """Of the next groups, those that are `loud` or come so soon after one that is that the network is asked."""
+        asked = []
+        for is_loud in loud:
             self._quiet = 0 if is_loud else self._quiet + GROUP
-            asked[i] = self._quiet <= HANGOVER
-        return np.repeat(asked, GROUP)
-
-    def _seen(self, frames: Floats, wanted: Decisions) -> Floats:
-        """Those of `frames` that are `wanted`, each with what is before it: (m, 576)."""
-        before = np.concatenate([self._before[None], frames[:-1, -CONTEXT:]])
-        self._before = frames[-1, -CONTEXT:].copy()
-        return np.concatenate([before[wanted], frames[wanted]], axis=1)
+            asked.append(self._quiet <= HANGOVER)
+        return asked
 
     def _decided(self, probabilities: Floats) -> Decisions:
         speech = np.zeros(len(probabilities), np.bool_)
@@ -118,24 +111,47 @@ def _speech(asked: Sequence[tuple[SpeechDetector, Floats]]) -> list[Decisions]:
 
 def _probabilities(asked: Sequence[tuple[SpeechDetector, Floats]]) -> list[Floats]:
     """The probabilities (n,) of each detector's frames (n, 512); those of all go through the network together."""
-    answers = [np.zeros(len(frames), np.float32) for _, frames in asked]
-    work: list[tuple[SpeechDetector, Floats, Decisions, Floats]] = []
-    for (detector, frames), answer in zip(asked, answers, strict=True):
-        if len(frames):
-            wanted = detector._wanted(frames)
-            seen = detector._seen(frames, wanted)
-            if len(seen):
-                work.append((detector, answer, wanted, seen))
-    if not work:
-        return answers
-    work.sort(key=lambda each: -len(each[3]))  # as the network wants them
-    h = np.stack([detector._h for detector, *_ in work])
-    c = np.stack([detector._c for detector, *_ in work])
-    probabilities = network()([seen for *_, seen in work], h, c)
-    for i, (detector, answer, wanted, _) in enumerate(work):
-        answer[wanted] = probabilities[i]
-        detector._h, detector._c = h[i], c[i]
-    return answers
+    heard = [(detector, frames) for detector, frames in asked if len(frames)]
+    if not heard:
+        return [np.zeros(0, np.float32) for _ in asked]
+    frames = np.concatenate([frames for _, frames in heard])  # (n, 512)
+    lengths = [len(frames) for _, frames in heard]
+    starts = np.cumsum([0, *lengths[:-1]])
+    before = np.empty((len(frames), CONTEXT), np.float32)
+    before[1:] = frames[:-1, -CONTEXT:]
+    before[starts] = [detector._before for detector, _ in heard]
+    loud = (frames.var(axis=1) >= 10 ** (SILENCE_DBFS / 10)).reshape(-1, GROUP).any(axis=1).tolist()
+    wanted = np.zeros(len(frames), np.bool_)
+    stretches: list[tuple[SpeechDetector, int]] = []  # and how many of its frames the network is asked of
+    for (detector, own), start in zip(heard, starts.tolist(), strict=True):
+        groups = slice(start // GROUP, (start + len(own)) // GROUP)
+        chosen = np.repeat(detector._asked(loud[groups]), GROUP)
+        wanted[start : start + len(own)] = chosen
+        stretches.append((detector, int(np.count_nonzero(chosen))))
+        detector._before = own[-1, -CONTEXT:].copy()
+    probabilities = np.zeros(len(frames), np.float32)
+    probabilities[wanted] = _through_network(
+        np.concatenate([before[wanted], frames[wanted]], axis=1), stretches
+    )
+    said = iter(np.split(probabilities, starts[1:]))
+    return [next(said) if len(frames) else np.zeros(0, np.float32) for _, frames in asked]
+
+
+def _through_network(seen: Floats, stretches: Sequence[tuple[SpeechDetector, int]]) -> Floats:
+    """Probabilities (n,) of `seen` (n, 576), of which so many rows follow each other for each detector."""
+    lengths = np.array([n for _, n in stretches])
+    ends = np.cumsum(lengths)
+    order = np.argsort(-lengths, kind="stable")  # the network wants the longest first
+    order = order[: np.count_nonzero(lengths)]
+    if not len(order):
+        return np.zeros(0, np.float32)
+    detectors = [stretches[i][0] for i in order.tolist()]
+    h = np.stack([detector._h for detector in detectors])
+    c = np.stack([detector._c for detector in detectors])
+    probabilities = network()(seen, (ends - lengths)[order], lengths[order], h, c)
+    for detector, h_after, c_after in zip(detectors, h, c, strict=True):
+        detector._h, detector._c = h_after, c_after
+    return probabilities
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,30 +166,33 @@ class Network:
     readout: Floats  # (128,)
     readout_bias: np.float32
 
-    def __call__(self, seen: Sequence[Floats], h: Floats, c: Floats) -> list[Floats]:
-        """Probabilities (n,) of each stretch of `seen` (n, 576), of which none is longer than the one before.
+    def __call__(
+        self,
+        seen: Floats,
+        starts: npt.NDArray[np.int64],
+        lengths: npt.NDArray[np.int64],
+        h: Floats,
+        c: Floats,
+    ) -> Floats:
+        """Probabilities (n,) of `seen` (n, 576): S stretches of rows by `starts` and `lengths` (S,), the longest first.
 
-        n are multiples of GROUP. `h` and `c` (S, 128), the states before the S stretches, become those after them.
+        n and lengths are multiples of GROUP. `h` and `c` (S, 128), the states before each, become those after it.
         """
-        ends = np.cumsum([len(stretch) for stretch in seen])
-        gates = self._gates(np.concatenate(seen))
+        gates = self._gates(seen)
         states = np.empty((len(gates), UNITS), np.float32)
-        starts = ends - [len(stretch) for stretch in seen]
-        going_on = len(seen)
-        for t in range(len(seen[0])):
-            while len(seen[going_on - 1]) <= t:
-                going_on -= 1
-            rows = starts[:going_on] + t
+        going_on = np.count_nonzero(lengths[:, None] > np.arange(lengths[0]), axis=0).tolist()
+        for t, n in enumerate(going_on):
+            rows = starts[:n] + t
             # Row by row: the last bits of a product depend on how many rows there are.
-            recurrent = np.matmul(h[:going_on, None], self.recurrent)[:, 0]
-            a = np.tanh(gates[rows] + recurrent)  # (S, 512)
+            recurrent = np.matmul(h[:n, None], self.recurrent)[:, 0]
+            a = np.tanh(gates[rows] + recurrent)  # (n, 512)
             i, f, o = (0.5 * a[:, : 3 * UNITS] + 0.5).reshape(-1, 3, UNITS).swapaxes(0, 1)
-            c[:going_on] = f * c[:going_on] + i * a[:, 3 * UNITS :]
-            h[:going_on] = o * np.tanh(c[:going_on])
-            states[rows] = h[:going_on]
+            c[:n] = f * c[:n] + i * a[:, 3 * UNITS :]
+            h[:n] = o * np.tanh(c[:n])
+            states[rows] = h[:n]
         logits = (np.maximum(states, 0.0) * self.readout).sum(axis=1) + self.readout_bias
-        probabilities = (1.0 / (1.0 + np.exp(-logits))).astype(np.float32)
-        return np.split(probabilities, ends[:-1])
+        probabilities: Floats = (1.0 / (1.0 + np.exp(-logits))).astype(np.float32)
+        return probabilities
 
     def _gates(self, seen: Floats) -> Floats:
         """What the frames `seen` (n, 576) give the gates of the LSTM cell: (n, 512)."""

@@ -179,7 +179,7 @@ class Session:
                     await self._decoder.end()
                     await self._pump
                 if self._stream is not None:
-                    self._hear_all()
+                    await self._hear_all()
                     if self._failed.done() and (error := self._failed.exception()) is not None:
                         self._ended_by(error)
                     self._queue(self._stream.finish())
@@ -230,7 +230,7 @@ class Session:
             await self._update(message)
         elif kind == "flush":
             if self._stream is not None:
-                self._hear_all()
+                await self._hear_all()
                 self._queue(self._stream.pause())
         elif kind == "session.close":
             raise StreamEndError("client", 1000)
@@ -288,9 +288,9 @@ class Session:
             self._room.clear()
             await self._room.wait()
 
-    def _hear_all(self) -> None:
+    async def _hear_all(self) -> None:
         if self._ear is not None:
-            self.service.hearing.finish(self._ear)
+            await self.service.hearing.all_of(self._ear)
 
     def _heard(self, heard: Heard, came: float) -> None:
         """Take what came of a piece that came in at `came`."""

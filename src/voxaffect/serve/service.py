@@ -168,6 +168,7 @@ class Service:
         """End workers and threads."""
         await self.pool.close()
         await self.decoders.close()
+        self.hearing.close()
         await asyncio.get_running_loop().run_in_executor(None, self.scheduler.stop)
 
 
