@@ -25,7 +25,7 @@ Heard: TypeAlias = list[Cue] | Exception
 
 REST = 3.0
 """Of hearing, in times of what it took."""
-LONGEST_REST = 0.03
+LONGEST_REST = 0.06
 AT_ONCE_SECONDS = 24.0
 """Of audio that is heard at once: about 50 ms of work."""
 

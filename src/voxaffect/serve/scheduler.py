@@ -2,9 +2,9 @@
 
 Deficit round robin (Shreedhar and Varghese, "Efficient fair queueing using deficit round robin", SIGCOMM 1995): each
 flow with windows waiting has its turn, and takes as many as its credit covers; a flow of ten hours and one of three
-seconds get on at the same pace. What is there when the model is free goes together. Only where streams come so close
-that they will soon have company anyway, a window waits for it, LINGER_SECONDS at most: a network of recurrent layers
-takes hardly longer for several windows than for one.
+seconds get on at the same pace. What is there when the model is free goes together. Where only streams wait, the model
+rests after a batch as long as that took, LONGEST_REST at most, for more to come: a network of recurrent layers takes
+hardly longer for several windows than for one, and a busy one has hardly any company for each otherwise.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ QUANTUM = 1.0
 UNIT_SECONDS = 3.0
 LIVE_SHARE = 0.75
 """Of a batch, at most, for live streams while requests wait."""
-LINGER_SECONDS, FEW, LATELY = 0.008, 4, 0.02
-"""Fewer windows than FEW, all of streams, wait so long if there was another batch within LATELY seconds."""
+LONGEST_REST = 0.06
+"""Seconds that less than a batch of streams' windows waits for others, at most."""
 FAILURES = 3
 """In a row, after which the model is taken to be broken."""
 
@@ -84,7 +84,6 @@ class Scheduler:
         self._turns: dict[bool, deque[Flow]] = {True: deque(), False: deque()}
         self._stopped = False
         self._failures = 0
-        self._last = 0.0  # when the last batch was done
         self.n_waiting = 0
         """Windows that wait for the model."""
         self._threads = [
@@ -150,20 +149,27 @@ class Scheduler:
             thread.join()
 
     def _work(self) -> None:
+        rested = 0.0  # when this thread will have
         while True:
             with self._condition:
                 while not self._stopped and not self.n_waiting:
                     self._condition.wait()
-                if self.n_waiting < FEW and not self._turns[False] and self._lately():
-                    self._condition.wait(LINGER_SECONDS)
+                while not self._stopped and (left := self._rest(rested)) > 0:
+                    self._condition.wait(left)
                 if self._stopped:
                     return
                 batch = self._batch()
             if batch:
+                began = time.perf_counter()
                 self._run(batch)
+                ended = time.perf_counter()
+                rested = ended + min(LONGEST_REST, ended - began)
 
-    def _lately(self) -> bool:
-        return time.perf_counter() - self._last < LATELY
+    def _rest(self, until: float) -> float:
+        """How long to wait for more windows, by what waits already."""
+        if self.n_waiting >= BATCH or self._turns[False]:
+            return 0.0
+        return until - time.perf_counter()
 
     def _batch(self) -> list[_Window]:
         """Up to BATCH windows, by turns."""
@@ -198,8 +204,7 @@ class Scheduler:
             results = [_failure(error)] if len(batch) == 1 else [self._alone(window) for window in batch]
         good = any(not isinstance(result, VoxaffectError) for result in results)
         self._failures = 0 if good else self._failures + 1
-        self._last = time.perf_counter()
-        self._observe(len(batch), self._last - started)
+        self._observe(len(batch), time.perf_counter() - started)
         with self._condition:  # windows of one work may be in the hands of two threads
             for window, result in zip(batch, results, strict=True):
                 _give(window, result)

@@ -66,7 +66,9 @@ class Service:
             metrics.count("voxaffect_windows_total", "Windows that went through the model.", n)
             metrics.time("voxaffect_batch_seconds", "Time of a batch in the model.", seconds)
 
-        scheduler = Scheduler(recogniser, threads=max(1, min(4, os.cpu_count() or 1)), observe=observe)
+        # A core is left to everything else: more threads would halve the batches, and each window would cost more.
+        threads = max(1, min(4, (os.cpu_count() or 1) - 1))
+        scheduler = Scheduler(recogniser, threads=threads, observe=observe)
         n = settings.n_workers
         pool = WorkerPool(
             recogniser.model,
