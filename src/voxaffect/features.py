@@ -57,11 +57,15 @@ __all__ = [
     "n_frames",
     "segment_spans",
     "segments",
+    "segments_of_all",
     "windows",
 ]
 
 INPUTS = ("spectrogram", "mfcc", "waveform", "log_mel")
 """What can be computed, in the order in which results hold it."""
+
+TOGETHER = 8
+"""Stretches whose features are computed together: more would leave the processor's cache."""
 
 _WHISPER = Stft(n_fft=400, taper="hann", length=400)
 _WHISPER_MELS = 80
@@ -92,17 +96,7 @@ def extract(
     >>> {name: values.shape for name, values in features.items()}
     {'spectrogram': (101, 200), 'mfcc': (101, 40)}
     """
-    plain = _checked(waveform)
-    wanted = _checked_inputs(inputs)
-    emphasised = _pre_emphasised(plain, options.pre_emphasis)
-    features: dict[str, Floats] = {}
-    if "spectrogram" in wanted or "mfcc" in wanted:
-        features |= _spectra(emphasised, options, "spectrogram" in wanted, "mfcc" in wanted)
-    if "waveform" in wanted:
-        features["waveform"] = emphasised
-    if "log_mel" in wanted:
-        features["log_mel"] = _log_mel(plain)
-    return features
+    return _extracted([_checked(waveform)], options, _checked_inputs(inputs))[0]
 
 
 def segments(
@@ -121,33 +115,35 @@ def segments(
     Each item also has `n_samples` (int64 scalar): the real samples in a window; 48 000 in a padded segment,
     whose padding is part of the method. Raises as `extract`.
     """
-    plain = _checked(waveform)
-    wanted = _checked_inputs(inputs)
-    spans = segment_spans(len(plain), options)
-    items: list[dict[str, NDArray[Any]]] = []
-    if options.segmentation == "windows":
-        for start, stop in spans:
-            items.append(
-                {**extract(plain[start:stop], options, wanted), "n_samples": np.array(stop - start, np.int64)}
-            )
-        return items
+    return segments_of_all([waveform], options, inputs)[0]
 
-    whole = extract(plain, options, [name for name in wanted if name != "log_mel"])
-    for i, (start, stop) in enumerate(spans):
-        frames = slice(i * SEGMENT_FRAMES, (i + 1) * SEGMENT_FRAMES)
-        item: dict[str, NDArray[Any]] = {}
-        for name in wanted:
-            if name == "waveform":
-                padded = np.zeros(SEGMENT_SAMPLES, np.float32)
-                padded[SEGMENT_SAMPLES - (stop - start) :] = whole[name][start:stop]
-                item[name] = _standardised(padded)
-            elif name == "log_mel":
-                item[name] = _log_mel(_padded(plain[start:stop], SEGMENT_SAMPLES))
-            else:
-                item[name] = _padded(whole[name][frames], SEGMENT_FRAMES)
-        item["n_samples"] = np.array(SEGMENT_SAMPLES, np.int64)
-        items.append(item)
-    return items
+
+def segments_of_all(
+    waveforms: Sequence[ArrayLike], options: FeatureOptions, inputs: Sequence[str] = INPUTS
+) -> list[list[dict[str, NDArray[Any]]]]:
+    """`segments` of each of `waveforms`, bit by bit. Windows of the same length are computed together, which is faster.
+
+    Raises as `extract`.
+    """
+    plain = [_checked(waveform) for waveform in waveforms]
+    wanted = _checked_inputs(inputs)
+    if options.segmentation == "padded":
+        return [_padded_segments(each, options, wanted) for each in plain]
+    places = [(i, *span) for i, each in enumerate(plain) for span in segment_spans(len(each), options)]
+    by_length: dict[int, list[int]] = {}
+    for at, (_, start, stop) in enumerate(places):
+        by_length.setdefault(stop - start, []).append(at)
+    items: dict[int, dict[str, NDArray[Any]]] = {}
+    for n_samples, alike in by_length.items():
+        for first in range(0, len(alike), TOGETHER):
+            part = alike[first : first + TOGETHER]
+            cut = [plain[i][start:stop] for i, start, stop in (places[at] for at in part)]
+            for at, item in zip(part, _extracted(cut, options, wanted), strict=True):
+                items[at] = {**item, "n_samples": np.array(n_samples, np.int64)}
+    result: list[list[dict[str, NDArray[Any]]]] = [[] for _ in plain]
+    for at, (i, _, _) in enumerate(places):
+        result[i].append(items[at])
+    return result
 
 
 def segment_spans(n_samples: int, options: FeatureOptions) -> list[tuple[int, int]]:
@@ -216,25 +212,63 @@ def collate(items: Sequence[Mapping[str, NDArray[Any]]]) -> dict[str, NDArray[An
     return batch
 
 
-def _spectra(signal: Floats, options: FeatureOptions, spectrogram: bool, mfcc: bool) -> dict[str, Floats]:
-    """Spectrogram and MFCC; from one transform where both are of the same."""
-    n = n_frames(len(signal))
+def _extracted(
+    plain: Sequence[Floats], options: FeatureOptions, wanted: Sequence[str]
+) -> list[dict[str, Floats]]:
+    """The features of stretches (N,) of one length; of each they are as if it were alone."""
+    signals = np.stack(plain) if len(plain) > 1 else plain[0][None]
+    emphasised = _pre_emphasised(signals, options.pre_emphasis)
+    features: dict[str, Floats] = {}
+    if "spectrogram" in wanted or "mfcc" in wanted:
+        features |= _spectra(emphasised, options, "spectrogram" in wanted, "mfcc" in wanted)
+    if "waveform" in wanted:
+        features["waveform"] = emphasised
+    if "log_mel" in wanted:
+        features["log_mel"] = _log_mel(signals)
+    return [{name: values[i] for name, values in features.items()} for i in range(len(plain))]
+
+
+def _padded_segments(
+    plain: Floats, options: FeatureOptions, wanted: Sequence[str]
+) -> list[dict[str, NDArray[Any]]]:
+    whole = extract(plain, options, [name for name in wanted if name != "log_mel"])
+    items: list[dict[str, NDArray[Any]]] = []
+    for i, (start, stop) in enumerate(segment_spans(len(plain), options)):
+        frames = slice(i * SEGMENT_FRAMES, (i + 1) * SEGMENT_FRAMES)
+        item: dict[str, NDArray[Any]] = {}
+        for name in wanted:
+            if name == "waveform":
+                padded = np.zeros(SEGMENT_SAMPLES, np.float32)
+                padded[SEGMENT_SAMPLES - (stop - start) :] = whole[name][start:stop]
+                item[name] = _standardised(padded)
+            elif name == "log_mel":
+                item[name] = extract(_padded(plain[start:stop], SEGMENT_SAMPLES), options, [name])[name]
+            else:
+                item[name] = _padded(whole[name][frames], SEGMENT_FRAMES)
+        item["n_samples"] = np.array(SEGMENT_SAMPLES, np.int64)
+        items.append(item)
+    return items
+
+
+def _spectra(signals: Floats, options: FeatureOptions, spectrogram: bool, mfcc: bool) -> dict[str, Floats]:
+    """Spectrograms and MFCCs of signals (S, N); from one transform where both are of the same."""
+    n = n_frames(signals.shape[1])
     relative = options.reference == "peak"
-    levels = np.empty((n, N_BINS), np.float32) if spectrogram else None
-    bands = np.empty((n, options.n_mels), np.float32) if mfcc else None
-    peak = 0.0
+    levels = np.empty((len(signals), n, N_BINS), np.float32) if spectrogram else None
+    bands = np.empty((len(signals), n, options.n_mels), np.float32) if mfcc else None
+    peak = np.zeros(len(signals), np.float32)
     stfts = ([options.spectrogram_stft] if spectrogram else []) + ([options.mfcc_stft] if mfcc else [])
     for stft in dict.fromkeys(stfts):
         levels_here = levels if stft == options.spectrogram_stft else None
         bands_here = bands if stft == options.mfcc_stft else None
         # In single precision, bins 80 dB below the peak err by up to 5e-3 dB; cepstra average that out.
-        for frames, power in power_blocks(signal, stft, n, double=relative and levels_here is not None):
+        for frames, power in power_blocks(signals, stft, n, double=relative and levels_here is not None):
             if levels_here is not None:
-                levels_here[frames] = power[:, :N_BINS]
+                levels_here[:, frames] = power[..., :N_BINS]
                 if relative:
-                    peak = max(peak, float(power.max()))  # of all bins, not of the lowest 200
+                    peak = np.maximum(peak, power.max(axis=(1, 2)))  # of all bins, not of the lowest 200
             if bands_here is not None:
-                write_mel_bands(power, stft, options.n_mels, "htk", bands_here[frames])
+                write_mel_bands(power, stft, options.n_mels, "htk", bands_here[:, frames])
     features = {}
     if levels is not None:
         features["spectrogram"] = _levels(levels, peak, options)
@@ -243,31 +277,33 @@ def _spectra(signal: Floats, options: FeatureOptions, spectrogram: bool, mfcc: b
     return features
 
 
-def _levels(power: Floats, peak: float, options: FeatureOptions) -> Floats:
-    """The spectrogram in dB, in place of its power; `peak` is the largest power of all bins."""
+def _levels(power: Floats, peak: Floats, options: FeatureOptions) -> Floats:
+    """Spectrograms in dB, in place of their power; `peak` (S,) is the largest power of all bins."""
     if options.reference == "peak":
         _decibels(power, _TINY_POWER)
-        power -= np.float32(10.0 * np.log10(max(peak, _TINY_POWER)))
+        loudest = np.maximum(peak.astype(np.float64), _TINY_POWER)
+        power -= (10.0 * np.log10(loudest)).astype(np.float32)[:, None, None]
         return np.maximum(power, np.float32(options.floor), out=power)
     power *= _per_full_scale(options.spectrogram_stft)
     return _decibels(power, 10.0 ** (options.floor / 10.0))
 
 
 def _cepstra(bands: Floats, options: FeatureOptions) -> Floats:
-    """MFCC (T, 40) of the power in mel bands (T, n_mels), which is overwritten."""
+    """MFCCs (S, T, 40) of the power in mel bands (S, T, n_mels), which is overwritten."""
     if options.reference == "peak":
         _decibels(bands, _TINY_POWER)
-        np.maximum(bands, bands.max() + np.float32(options.floor), out=bands)
+        floors = bands.max(axis=(1, 2), keepdims=True) + np.float32(options.floor)
+        np.maximum(bands, floors, out=bands)
     else:
         # A filter's weights sum to 1 / bin width: times that width, a band is the mean power of its bins.
         bands *= np.float32(SAMPLE_RATE / options.mfcc_n_fft) * _per_full_scale(options.mfcc_stft)
         _decibels(bands, 10.0 ** (options.floor / 10.0))
     # A frame's mean level, -100 dB in silence, goes into coefficient 0 alone. Set apart, it costs the sums
     # over the bands no precision: with it they erred by 2e-3 in silent frames.
-    level = bands.mean(axis=1, keepdims=True)
+    level = bands.mean(axis=-1, keepdims=True)
     bands -= level
     mfcc = cosine_transform(bands, N_MFCC)
-    mfcc[:, :1] += level * np.float32(np.sqrt(options.n_mels))
+    mfcc[..., :1] += level * np.float32(np.sqrt(options.n_mels))
     return mfcc
 
 
@@ -276,17 +312,18 @@ def _per_full_scale(stft: Stft) -> np.float32:
     return np.float32((2.0 / taper_sum(stft)) ** 2)
 
 
-def _log_mel(signal: Floats) -> Floats:
-    """Whisper's input (N // 160, 80), without its padding to 30 s: 80 dB below the maximum is the floor."""
-    n = len(signal) // HOP_LENGTH  # the frame centred beyond the last whole hop is dropped
-    bands = np.empty((n, _WHISPER_MELS), np.float32)
-    for frames, power in power_blocks(signal, _WHISPER, n):
-        write_mel_bands(power, _WHISPER, _WHISPER_MELS, "slaney", bands[frames])
-    if n > 0:
-        np.log10(np.maximum(bands, np.float32(_TINY_POWER), out=bands), out=bands)
-        np.maximum(bands, bands.max() - np.float32(8.0), out=bands)
-        bands += np.float32(4.0)
-        bands *= np.float32(0.25)
+def _log_mel(signals: Floats) -> Floats:
+    """Whisper's input (S, N // 160, 80), without its padding to 30 s: 80 dB below the maximum is the floor."""
+    n = signals.shape[1] // HOP_LENGTH  # the frame centred beyond the last whole hop is dropped
+    bands = np.empty((len(signals), n, _WHISPER_MELS), np.float32)
+    if n == 0:
+        return bands
+    for frames, power in power_blocks(signals, _WHISPER, n):
+        write_mel_bands(power, _WHISPER, _WHISPER_MELS, "slaney", bands[:, frames])
+    np.log10(np.maximum(bands, np.float32(_TINY_POWER), out=bands), out=bands)
+    np.maximum(bands, bands.max(axis=(1, 2), keepdims=True) - np.float32(8.0), out=bands)
+    bands += np.float32(4.0)
+    bands *= np.float32(0.25)
     return bands
 
 
@@ -298,13 +335,13 @@ def _decibels(power: Floats, least: float) -> Floats:
     return power
 
 
-def _pre_emphasised(signal: Floats, coefficient: float) -> Floats:
+def _pre_emphasised(signals: Floats, coefficient: float) -> Floats:
     if coefficient == 0.0:
-        return signal
-    emphasised = np.empty_like(signal)
-    emphasised[0] = signal[0]
-    np.multiply(signal[:-1], np.float32(-coefficient), out=emphasised[1:])
-    emphasised[1:] += signal[1:]
+        return signals
+    emphasised = np.empty_like(signals)
+    emphasised[:, 0] = signals[:, 0]
+    np.multiply(signals[:, :-1], np.float32(-coefficient), out=emphasised[:, 1:])
+    emphasised[:, 1:] += signals[:, 1:]
     return emphasised
 
 

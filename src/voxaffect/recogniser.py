@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from voxaffect.errors import VoxaffectError
-from voxaffect.features import FeatureOptions, collate, segments
+from voxaffect.features import FeatureOptions, collate, segments, segments_of_all
 from voxaffect.modelfile import ADAPTED, OFFSET, STATISTICS, VOICE, ModelFile, open_session
 
 if TYPE_CHECKING:
@@ -37,6 +37,10 @@ class Recogniser:
         """What the model sees of `waveform` (N,) at 16 kHz: an item for each of its own windows in there."""
         return segments(waveform, self.features, self.model.inputs)
 
+    def items_of_all(self, waveforms: Sequence[npt.NDArray[np.float32]]) -> list[list[Item]]:
+        """`items` of each of `waveforms`, each (N,) at 16 kHz; faster together than one by one."""
+        return segments_of_all(waveforms, self.features, self.model.inputs)
+
     def log_probs(self, items: Sequence[Item]) -> npt.NDArray[np.float64]:
         """Log-softmax of every member's logits for each item: (n, M, K).
 
@@ -52,7 +56,7 @@ class Recogniser:
         """
         if not waveforms:
             return []
-        by_waveform = [self.items(waveform) for waveform in waveforms]
+        by_waveform = self.items_of_all(waveforms)
         log_probs = self.log_probs([item for items in by_waveform for item in items])
         ends = np.cumsum([len(items) for items in by_waveform])
         return [part.mean(axis=0) for part in np.split(log_probs, ends[:-1])]

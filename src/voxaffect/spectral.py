@@ -57,22 +57,24 @@ class Stft:
 
 
 def power_blocks(
-    signal: Floats, stft: Stft, n_frames: int, *, double: bool = False
+    signals: Floats, stft: Stft, n_frames: int, *, double: bool = False
 ) -> Iterator[tuple[slice, Floats]]:
-    """Yield the power spectrum |X|^2 of `signal` block by block: (which frames, (B, F) float32).
+    """Yield the power spectra |X|^2 of `signals` (S, N) block by block: (which frames, (S, B, F) float32).
 
-    With `double` the transform is done in float64 and then rounded. The next block overwrites the array.
+    With `double` the transform is done in float64 and then rounded. The next block overwrites the array. A signal's
+    spectrum is the same to the last bit whatever the others are.
 
-    Frame t is centred on sample 160 t. Beyond its ends the signal (N,), contiguous in memory, goes on as its
-    mirror image (the end sample is not doubled), as often as it takes: every length has an answer.
+    Frame t is centred on sample 160 t. Beyond its ends a signal goes on as its mirror image (the end sample is not
+    doubled), as often as it takes: every length has an answer.
     """
     real, complex_ = (np.float64, np.complex128) if double else (np.float32, np.complex64)
     # Only with norm="forward" does NumPy transform float32 as float32 (2.0 to 2.4: without a norm it goes to
     # float64 and back, in 1.6 times the time). That norm divides by n_fft, which the taper makes up for.
     taper = _taper(stft.taper, stft.length, double) * real(stft.n_fft)
     # Where samples lie in the FFT frame changes the phase alone: they go first, the zeros after them.
-    frames = np.zeros((_BLOCK_FRAMES, stft.n_fft), real)
-    spectrum = np.empty((_BLOCK_FRAMES, stft.n_bins), complex_)
+    block = (len(signals), min(_BLOCK_FRAMES, n_frames))
+    frames = np.zeros((*block, stft.n_fft), real)
+    spectrum = np.empty((*block, stft.n_bins), complex_)
     parts = spectrum.view(real)  # of each bin its real and its imaginary part
     squares = np.empty(parts.shape, np.float32) if double else parts
     power = np.empty(spectrum.shape, np.float32)
@@ -80,29 +82,30 @@ def power_blocks(
     for first in range(0, n_frames, _BLOCK_FRAMES):
         n = min(_BLOCK_FRAMES, n_frames - first)
         start = first * HOP_LENGTH - reach
-        stretch = _mirrored(signal, start, start + (n - 1) * HOP_LENGTH + stft.length)
+        stretch = np.ascontiguousarray(_mirrored(signals, start, start + (n - 1) * HOP_LENGTH + stft.length))
         # Overlapping rows over the same memory; unlike as_strided, this constructor checks the bounds.
-        rows: Floats = np.ndarray((n, stft.length), np.float32, stretch, 0, (HOP_LENGTH * 4, 4))
-        np.multiply(rows, taper, out=frames[:n, : stft.length])
-        np.fft.rfft(frames[:n], norm="forward", out=spectrum[:n])
-        np.square(parts[:n], out=squares[:n], casting="same_kind")
-        np.add(squares[:n, ::2], squares[:n, 1::2], out=power[:n])
-        yield slice(first, first + n), power[:n]
+        shape, strides = (len(signals), n, stft.length), (stretch.strides[0], HOP_LENGTH * 4, 4)
+        rows: Floats = np.ndarray(shape, np.float32, stretch, 0, strides)
+        np.multiply(rows, taper, out=frames[:, :n, : stft.length])
+        np.fft.rfft(frames[:, :n], norm="forward", out=spectrum[:, :n])
+        np.square(parts[:, :n], out=squares[:, :n], casting="same_kind")
+        np.add(squares[:, :n, ::2], squares[:, :n, 1::2], out=power[:, :n])
+        yield slice(first, first + n), power[:, :n]
 
 
 def write_mel_bands(power: Floats, stft: Stft, n_mels: int, scale: MelScale, out: Floats) -> None:
-    """Write the power in mel bands of a block that `power_blocks` yielded, (B, n_mels), to `out`."""
+    """Write the power in mel bands of a block that `power_blocks` yielded, (S, B, n_mels), to `out`."""
     for bins, bands, weights in _mel_parts(stft.n_fft, n_mels, scale):
-        np.matmul(power[:, bins], weights, out=out[:, bands])
+        np.matmul(power[..., bins], weights, out=out[..., bands])
 
 
 def cosine_transform(rows: Floats, n_out: int) -> Floats:
-    """The first `n_out` coefficients of each row's orthonormal DCT-II: (T, n_out) of (T, n)."""
-    basis = _cosines(rows.shape[1], n_out)
-    transformed = np.empty((len(rows), n_out), np.float32)
-    for first in range(0, len(rows), _BLOCK_FRAMES):
+    """The first `n_out` coefficients of each row's orthonormal DCT-II: (S, T, n_out) of (S, T, n)."""
+    basis = _cosines(rows.shape[-1], n_out)
+    transformed = np.empty((*rows.shape[:-1], n_out), np.float32)
+    for first in range(0, rows.shape[1], _BLOCK_FRAMES):
         block = slice(first, first + _BLOCK_FRAMES)
-        np.matmul(rows[block], basis, out=transformed[block])
+        np.matmul(rows[:, block], basis, out=transformed[:, block])
     return transformed
 
 
@@ -153,18 +156,19 @@ def _mel_parts(n_fft: int, n_mels: int, scale: MelScale) -> tuple[tuple[slice, s
     return tuple(parts)
 
 
-def _mirrored(signal: Floats, start: int, stop: int) -> Floats:
-    """Samples `start` to `stop` of the signal continued by reflection; a view where none is needed."""
-    last = len(signal) - 1
+def _mirrored(signals: Floats, start: int, stop: int) -> Floats:
+    """Samples `start` to `stop` of signals (S, N) continued by reflection; a view where none is needed."""
+    last = signals.shape[1] - 1
     if start >= 0 and stop <= last + 1:
-        return signal[start:stop]
-    if last == 0:
-        return np.full(stop - start, signal[0], np.float32)  # the mirror image of one sample is that sample
+        return signals[:, start:stop]
+    if last == 0:  # the mirror image of one sample is that sample
+        return np.repeat(signals, stop - start, axis=1)
     if -last <= start <= last and 0 < stop <= 2 * last + 1:  # one reflection at most at each end: slices do
-        before, after = signal[max(-start, 0) : 0 : -1], signal[2 * last - stop + 1 : last][::-1]
-        return np.concatenate([before, signal[max(start, 0) : stop], after])
+        before = signals[:, max(-start, 0) : 0 : -1]
+        after = signals[:, 2 * last - stop + 1 : last][:, ::-1]
+        return np.concatenate([before, signals[:, max(start, 0) : stop], after], axis=1)
     index = np.arange(start, stop) % (2 * last)
-    return signal[np.minimum(index, 2 * last - index)]
+    return signals[:, np.minimum(index, 2 * last - index)]
 
 
 @lru_cache(maxsize=16)

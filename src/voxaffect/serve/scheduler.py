@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import TypeAlias, cast
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -211,12 +211,8 @@ class Scheduler:
 
     def _log_probs(self, batch: list[_Window]) -> list[Floats]:
         """(M, K) of each window, the mean of its items."""
-        items = [
-            [window.item]
-            if window.item is not None
-            else self._recogniser.items(cast("Samples", window.samples))
-            for window in batch
-        ]
+        made = iter(self._recogniser.items_of_all([w.samples for w in batch if w.samples is not None]))
+        items = [next(made) if window.item is None else [window.item] for window in batch]
         log_probs = self._recogniser.log_probs([item for own in items for item in own])
         ends = np.cumsum([len(own) for own in items])
         return [part.mean(axis=0) for part in np.split(log_probs, ends[:-1])]
