@@ -26,8 +26,8 @@ Heard: TypeAlias = list[Cue] | Exception
 REST = 3.0
 """Of hearing, in times of what it took."""
 LONGEST_REST = 0.06
-AT_ONCE_SECONDS = 24.0
-"""Of audio that is heard at once: about 50 ms of work."""
+AT_ONCE_SECONDS = 16.0
+"""Of audio that is heard at once: about 30 ms of work."""
 
 
 @dataclass(eq=False)
@@ -127,6 +127,7 @@ class Hearing:
             ear.room.set()
             ear.heard(answer, since)
         ended = time.monotonic()
-        self._not_before = ended + min(LONGEST_REST, REST * (ended - began))
+        behind = sum(ear.seconds for ear in self._due) >= AT_ONCE_SECONDS
+        self._not_before = ended + (0.0 if behind else min(LONGEST_REST, REST * (ended - began)))
         self._planned = False
         self._plan()
