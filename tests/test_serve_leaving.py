@@ -6,13 +6,13 @@ import os
 import signal
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
 from fake_models import write_model
-from serving import LOUD, Server, running, until, wav
+from serving import LOUD, Server, handshake, messages, pcm, read_all, running, until, wav
 
 CLIP = wav(LOUD)
 
@@ -89,3 +89,71 @@ def test_the_place_of_who_leaves_while_judged_goes_to_the_next(model: Path, tmp_
             assert second.recv(13, socket.MSG_WAITALL) == b"HTTP/1.1 200 "
         until(lambda: gauges(server) == (0, 0, 0, 2), 30)
         assert server.metric('voxaffect_workers_replaced_total{reason="abandoned"}') == 1
+
+
+# B14
+
+
+def opened(server: Server) -> socket.socket:
+    """A stream by hand: nothing answers its pings. The system keeps but little of what it does not read."""
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 536)
+    connection.settimeout(10)
+    connection.connect(("127.0.0.1", server.port))
+    connection.sendall(handshake(server))
+    assert connection.recv(13, socket.MSG_WAITALL) == b"HTTP/1.1 101 "
+    return connection
+
+
+def test_who_answers_no_ping_is_let_go_and_who_does_stays(model: Path, tmp_path: Path) -> None:
+    """Half-open: the other machine lost its power, say, and the network tells nobody."""
+    with (
+        running(tmp_path, "-m", str(model), config={"ping_interval": 0.2, "ping_timeout": 0.3}) as server,
+        server.stream() as answers,
+    ):
+        with opened(server) as mute:
+            until(lambda: server.metric("voxaffect_streams") == 2, 30)
+            heard = read_all(mute)
+        assert b"\x89\x04" in heard  # a ping
+        assert heard.endswith(b"\x03\xf3keepalive ping timeout")  # 1011
+        until(lambda: server.metric("voxaffect_streams") == 1, 30)
+        answers.send(pcm(LOUD))
+        answers.send('{"type": "session.close"}')
+        assert messages(answers)[-1]["reason"] == "client"
+
+
+def test_a_client_that_neither_reads_nor_leaves_holds_no_connection(model: Path, tmp_path: Path) -> None:
+    """What was written for it can never be delivered: the socket is not kept for that."""
+    config = {"send_timeout": 0.5, "ping_interval": 3600.0}
+    with running(tmp_path, "-m", str(model), config=config) as server:
+        files = server.metric("process_open_fds")
+        with opened(server) as deaf:
+            until(lambda: server.metric("voxaffect_streams") == 1, 30)
+            update = b'{"type":"session.update"}'
+            frame = bytes([0x81, 0x80 + len(update)]) + bytes(4) + update
+            with suppress(OSError):
+                while server.metric("voxaffect_streams"):
+                    deaf.sendall(500 * frame)  # and never reads the answers
+            until(lambda: server.metric("voxaffect_streams") == 0, 30)
+            until(lambda: server.metric("process_open_fds") <= files, 30)
+
+
+@pytest.mark.parametrize("frame", [b"\x89\xfd" + bytes(4) + bytes(125), b"\x00\x80" + bytes(4)])
+def test_a_flood_of_pings_or_of_pieces_of_a_message_ends_the_stream(
+    model: Path, tmp_path: Path, frame: bytes
+) -> None:
+    """Each ping would have its pong, whether or not anybody reads, and a message of nothing would never end."""
+    config = {"send_timeout": 1.0}
+    with running(tmp_path, "-m", str(model), config=config) as server, server.stream() as other:
+        with opened(server) as flooding:
+            before = server.resident_mb()
+            flooding.sendall(b"\x02\x80" + bytes(4) if frame[0] == 0 else b"")
+            with suppress(OSError):
+                for _ in range(2000):
+                    flooding.sendall(500 * frame)
+            until(lambda: server.metric("voxaffect_streams") == 1, 30)
+            assert server.resident_mb() - before < 20
+        other.send(pcm(LOUD))
+        other.send('{"type": "session.close"}')
+        assert messages(other)[-1]["reason"] == "client"
