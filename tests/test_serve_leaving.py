@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
+import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -137,6 +140,33 @@ def test_a_client_that_neither_reads_nor_leaves_holds_no_connection(model: Path,
                     deaf.sendall(500 * frame)  # and never reads the answers
             until(lambda: server.metric("voxaffect_streams") == 0, 30)
             until(lambda: server.metric("process_open_fds") <= files, 30)
+
+
+def test_a_clock_that_is_set_changes_nothing(model: Path, tmp_path: Path) -> None:
+    """An hour on, then two back, while a stream goes on and a request is judged: no timeout looks at that clock."""
+    by = tmp_path / "by"
+    by.write_text("0")
+    (tmp_path / "sitecustomize.py").write_text(
+        f"import time\ntrue = time.time\ntime.time = lambda: true() + float(open({str(by)!r}).read() or 0)\n"
+    )
+    path = os.pathsep.join([str(tmp_path), *sys.path])
+    with running(tmp_path, "-m", str(model), env={"PYTHONPATH": path}) as server, server.stream() as stream:
+        stream.send('{"type": "session.update", "vad": "level", "interval": 1.0}')
+        for seconds in (3600, -3600):
+            with held(server):
+                waiting = sent(server)
+                until(lambda: server.metric("voxaffect_requests_active") == 1, 30)
+                by.write_text(str(seconds))
+                stream.send(pcm(LOUD))
+                assert messages(stream, "result")
+                assert messages(stream, "stats")  # after the looks for who is idle, who is slow, who is late
+            with waiting:
+                assert waiting.recv(13, socket.MSG_WAITALL) == b"HTTP/1.1 200 "
+        stream.send('{"type": "session.close"}')
+        assert messages(stream)[-1]["reason"] == "client"
+        assert server.stop() == 0
+        said = next(json.loads(line) for line in server.lines if "stopped" in line)
+        assert said["time"] == pytest.approx(time.time() - 3600, abs=1800)  # it was set, indeed
 
 
 @pytest.mark.parametrize("frame", [b"\x89\xfd" + bytes(4) + bytes(125), b"\x00\x80" + bytes(4)])
