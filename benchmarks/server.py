@@ -250,6 +250,9 @@ async def soak(server: Server, requests: int) -> dict[str, object]:
     bodies = Bodies.of(voice(1.5), OVER)
     outcomes: Counter[str] = Counter()
     looks: list[tuple[float, float, int]] = []
+    await mixed(
+        server.port, bodies, 64, clients=16, weights={"long": 1}
+    )  # the model's memory for full batches
     for i in range(max(5, requests // ROUND)):
         outcomes += await mixed(server.port, bodies, ROUND, seed=i)
         await asyncio.to_thread(server.wait_idle)
@@ -261,7 +264,8 @@ async def soak(server: Server, requests: int) -> dict[str, object]:
     slopes = 10_000 * np.polyfit(requests_after, steady[:, :2], 1)[0]
     return {
         "soak: requests": sum(outcomes.values()),
-        "soak: no answer to those who waited": sum(n for what, n in outcomes.items() if "Error" in what),
+        "soak: no answer to those who waited": ", ".join(what for what in outcomes if "Error" in what)
+        or "none",
         "soak: server, MB after warming up": steady[0, 0],
         "soak: server, MB per 10 000 requests": slopes[0],
         "soak: workers, MB after warming up": steady[0, 1],

@@ -47,10 +47,19 @@ class Bodies:
 Kind = Callable[[int, Bodies], Awaitable[int]]
 
 
-async def mixed(port: int, bodies: Bodies, n: int, *, clients: int = 8, seed: int = 0) -> Counter[str]:
-    """`n` requests of all KINDS by their weights, of `clients` at a time: how often each kind got what."""
+async def mixed(
+    port: int,
+    bodies: Bodies,
+    n: int,
+    *,
+    clients: int = 8,
+    seed: int = 0,
+    weights: Mapping[str, int] | None = None,
+) -> Counter[str]:
+    """`n` requests of KINDS by `weights` (WEIGHTS), of `clients` at a time: how often each kind got what."""
+    weights = weights or WEIGHTS
     rng = random.Random(seed)
-    names = rng.choices(list(WEIGHTS), list(WEIGHTS.values()), k=n)
+    names = rng.choices(list(weights), list(weights.values()), k=n)
     counts: Counter[str] = Counter()
 
     async def client() -> None:
@@ -79,6 +88,11 @@ async def _ask(port: int, body: bytes, *lines: str, host: str = "") -> int:
 async def good(port: int, bodies: Bodies) -> int:
     """A recording."""
     return await _ask(port, bodies.good)
+
+
+async def long(port: int, bodies: Bodies) -> int:
+    """A recording of 55 s."""
+    return await _ask(port, bodies.long)
 
 
 async def cut(port: int, bodies: Bodies) -> int:
@@ -301,6 +315,7 @@ def _webm(samples: np.ndarray) -> bytes:
 
 WEIGHTS = {
     "good": 50,
+    "long": 1,
     "cut": 8,
     "picture": 6,
     "empty": 4,
