@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import ClientConnection
 
@@ -118,3 +120,56 @@ def test_a_stream_whose_last_results_do_not_come_is_closed_with_1013(
     assert (told["type"], told["code"], told["fatal"]) == ("error", "overloaded", True)
     assert "try again later" in told["hint"]
     assert not any("session.closed" in message.get("text", "") for message in before)
+
+
+# B2
+
+
+def bomb(kind: str, subtype: str, channels: int, seconds: int, rate: int = 8000) -> bytes:
+    """Silence of `seconds` in a small file. In blocks: libsndfile breaks down over an hour of Vorbis at once."""
+    buffer = io.BytesIO()
+    with soundfile.SoundFile(buffer, "w", rate, channels, format=kind, subtype=subtype) as file:
+        block = np.zeros((30 * rate, channels), np.float32)
+        for _ in range(seconds // 30):
+            file.write(block)
+    return buffer.getvalue()
+
+
+def mp3_bomb(hours: int) -> bytes:
+    """A minute of silence over and over: the frames of an MP3 need no others."""
+    minute = bomb("MP3", "MPEG_LAYER_III", 1, 60)
+    return minute[minute.index(b"\xff") :] * (60 * hours)
+
+
+def test_twenty_bombs_at_once_are_refused_and_a_stream_loses_nothing(model: Path, tmp_path: Path) -> None:
+    bombs = [
+        bomb("FLAC", "PCM_16", 1, 3900),
+        bomb("FLAC", "PCM_16", 8, 900),
+        bomb("OGG", "VORBIS", 1, 1800),
+        bomb("OGG", "OPUS", 1, 450),
+        mp3_bomb(1),
+    ]
+    assert max(map(len, bombs)) < 4 * 2**20
+    with (
+        running(tmp_path, "-m", str(model), config={"max_duration": 300.0}) as server,
+        server.stream() as stream,
+    ):
+        begin(stream)
+        before, most = server.resident_mb(), [0.0]
+        with ThreadPoolExecutor(20) as pool:
+            work = [pool.submit(server.predict, bombs[i % 5]) for i in range(20)]
+            n = 0
+            while n < 10 or not all(each.done() for each in work):
+                stream.send(UTTERANCE)
+                n += 1
+                messages(stream, "utterance.end")
+                most.append(server.resident_mb())
+            answers = [each.result() for each in work]
+        assert {(answer.status, answer.problem["code"]) for answer in answers} == {(422, "too_long")}
+        stream.send('{"type": "session.close"}')
+        heard = messages(stream)
+        assert (heard[-1]["reason"], heard[-1]["utterances"]) == ("client", n)
+        assert heard[-1]["received_seconds"] == pytest.approx(2.0 * n)
+        assert server.process.poll() is None
+        assert max(most) - before < 300
+        assert server.metric('voxaffect_workers_replaced_total{reason="crashed"}') == 0
