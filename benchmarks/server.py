@@ -1,10 +1,11 @@
-"""What the server holds over HTTP: peak, latency at 70 % of it, 10x overload, SIGTERM under load, memory.
+"""What the server holds over HTTP: peak, latency at 70 % of it, 10x overload, SIGTERM under load, memory, a soak.
 
-    python benchmarks/server.py [--seconds S] [--only peak,overload,sigterm,memory] [--times N] [--requests N] [--json]
+    python benchmarks/server.py [--only peak,overload,sigterm,memory,soak] [--seconds S] [--times N] [--requests N]
 
 Clips of 5 s (16-bit WAV, 16 kHz) over keep-alive connections, load generator on the same machine; its own share of a
 core is stated. A short run: `--seconds 3 --times 2 --requests 500`. The full one: `--seconds 60 --times 50
---requests 10000`.
+--requests 10000`. The soak mixes good requests with broken ones, bombs and clients that leave (traffic.py), and asks
+whether memory and open files of the server and its workers stay what they were. `--json` prints JSON.
 """
 
 from __future__ import annotations
@@ -13,16 +14,23 @@ import argparse
 import asyncio
 import io
 import random
+import sys
 import time
 from collections import Counter
 from dataclasses import dataclass, field
 
+import numpy as np
 import soundfile
 
 from serving import Server, own_share, percentile, report, running, voice
+from traffic import Bodies, mixed
 
-PHASES = ("peak", "overload", "sigterm", "memory")
+PHASES = ("peak", "overload", "sigterm", "memory", "soak")
 MAX_CONNECTIONS = 1500
+ROUND = 500
+"""Requests of a soak between two looks at memory and open files."""
+OVER = 26 * 2**20
+"""Bytes of a body that is too large."""
 
 
 class Connection:
@@ -237,6 +245,35 @@ async def memory(server: Server, data: bytes, requests: int) -> dict[str, object
     }
 
 
+async def soak(server: Server, requests: int) -> dict[str, object]:
+    """Slopes of memory over `requests` good and bad requests, of which a fifth warm up; open files at rest."""
+    bodies = Bodies.of(voice(1.5), OVER)
+    outcomes: Counter[str] = Counter()
+    looks: list[tuple[float, float, int]] = []
+    await mixed(
+        server.port, bodies, 64, clients=16, weights={"long": 1}
+    )  # the model's memory for full batches
+    for i in range(max(5, requests // ROUND)):
+        outcomes += await mixed(server.port, bodies, ROUND, seed=i)
+        await asyncio.to_thread(server.wait_idle)
+        main, *workers = server.resident_each_mb()
+        looks.append((main, sum(workers), server.open_files()))
+        print(f"{ROUND * (i + 1)}: {main:.1f} + {sum(workers):.1f} MB, {looks[-1][2]} files", file=sys.stderr)
+    steady = np.array(looks[max(2, len(looks) // 5) :])
+    requests_after = ROUND * np.arange(len(steady))
+    slopes = 10_000 * np.polyfit(requests_after, steady[:, :2], 1)[0]
+    return {
+        "soak: requests": sum(outcomes.values()),
+        "soak: no answer to those who waited": ", ".join(what for what in outcomes if "Error" in what)
+        or "none",
+        "soak: server, MB after warming up": steady[0, 0],
+        "soak: server, MB per 10 000 requests": slopes[0],
+        "soak: workers, MB after warming up": steady[0, 1],
+        "soak: workers, MB per 10 000 requests": slopes[1],
+        "soak: open files, least and most": f"{steady[:, 2].min():.0f}-{steady[:, 2].max():.0f}",
+    }
+
+
 async def measure(args: argparse.Namespace) -> dict[str, object]:
     """The phases that are asked for."""
     body = clip()
@@ -253,6 +290,9 @@ async def measure(args: argparse.Namespace) -> dict[str, object]:
     if "memory" in phases:
         with running() as server:
             figures |= await memory(server, request(server.port, body), args.requests)
+    if "soak" in phases:
+        with running() as server:
+            figures |= await soak(server, args.requests)
     if "sigterm" in phases:
         figures |= await sigterm(body, args.times)
     return figures

@@ -12,11 +12,18 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.request import urlopen
 
 import numpy as np
 
 ROOT = Path(__file__).resolve().parents[1]
 CLIPS = ROOT / "src" / "voxaffect" / "clips"
+BUSY = tuple(
+    f"voxaffect_{name} " for name in ("requests_active", "streams", "upload_bytes", "windows_waiting")
+)
+"""Gauges that are 0 at rest."""
+REST = 5
+"""Looks in a row, 0.2 s apart, that find the same."""
 PLACE = re.compile(r"http://127\.0\.0\.1:(\d+)")
 
 
@@ -43,8 +50,32 @@ class Server:
 
     def resident_mb(self) -> float:
         """Memory of the server and its workers."""
-        pages = sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in self.pids)
-        return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+        return sum(self.resident_each_mb())
+
+    def resident_each_mb(self) -> list[float]:
+        """Memory of the server and of each of its workers."""
+        pages = [int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in self.pids]
+        return [n * os.sysconf("SC_PAGE_SIZE") / 1e6 for n in pages]
+
+    def open_files(self) -> int:
+        """Open files of the server and its workers."""
+        return sum(1 for pid in self.pids for _ in Path(f"/proc/{pid}/fd").iterdir())
+
+    def wait_idle(self, seconds: float = 60.0) -> None:
+        """Return once no request is open, and nothing has started or ended for a while; RuntimeError if it stays so."""
+        end, before, at_rest = time.monotonic() + seconds, None, 0
+        while at_rest < REST:
+            if time.monotonic() > end:
+                raise RuntimeError("the server does not come to rest")
+            time.sleep(0.2)
+            state = (self.pids, self.open_files())
+            at_rest = at_rest + 1 if state == before and not self._busy() else 0
+            before = state
+
+    def _busy(self) -> bool:
+        with urlopen(f"http://127.0.0.1:{self.port}/metrics") as answer:
+            lines = answer.read().decode().splitlines()
+        return any(line.startswith(BUSY) and not line.endswith(" 0") for line in lines)
 
     def stop(self, timeout: float = 60.0) -> int:
         """SIGTERM; the exit code."""

@@ -226,5 +226,14 @@ def messages(stream: ClientConnection, until_type: str | None = None) -> list[di
     return heard
 
 
+def handshake(server: Server) -> bytes:
+    """What opens a stream by hand."""
+    return (
+        f"GET /v1/stream HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\nOrigin: {server.origin}\r\n"
+        "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    ).encode()
+
+
 LOUD = square(0.4, 1.0)
 """A second of what the fake model calls happy."""

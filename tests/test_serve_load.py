@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
+import sys
 import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
 
 from audio_files import with_soundfile
 from fake_models import write_model
-from serving import LOUD, Server, running, wav
+from serving import LOUD, Server, running, until, wav
 
 CLIP = wav(LOUD)
 
@@ -90,6 +94,77 @@ def test_memory_and_files_stay_what_they_are(model: Path, tmp_path: Path) -> Non
         ask(server, 1500)
         assert server.resident_mb() - memory < 8
         assert server.metric("process_open_fds") <= files + 2
+
+
+@pytest.fixture(scope="module")
+def traffic() -> ModuleType:
+    """benchmarks/traffic.py: good and bad clients."""
+    path = Path(__file__).resolve().parents[1] / "benchmarks" / "traffic.py"
+    spec = spec_from_file_location("traffic", path)
+    assert spec is not None and spec.loader is not None
+    module = module_from_spec(spec)
+    sys.modules["traffic"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_bad_requests_and_clients_that_leave_cost_nothing_for_good(
+    model: Path, tmp_path: Path, traffic: ModuleType
+) -> None:
+    """B25: the same requests twice; after the second time all is as after the first."""
+    config = {"max_duration": 600.0, "max_upload_mb": 2.0}
+    bodies = traffic.Bodies.of(LOUD, 2**22)
+    with running(tmp_path, "-m", str(model), config=config) as server:
+        counts = asyncio.run(traffic.mixed(server.port, bodies, 300))
+        assert len({name.split(":")[0] for name in counts}) == len(traffic.KINDS)
+        files = files_at_rest(server)
+        memory = server.resident_mb()
+        again = asyncio.run(traffic.mixed(server.port, bodies, 300))
+        assert again == counts
+        assert files_at_rest(server) == files
+        assert server.resident_mb() - memory < 40  # one more worker process would be 60
+        for name, outcome in ANSWERS.items():
+            assert counts[f"{name}: {outcome}"] == sum(
+                n for what, n in counts.items() if what.startswith(f"{name}:")
+            )
+        assert server.process.poll() is None
+        assert [line for line in server.lines if "bug" in line] == []
+
+
+ANSWERS = {
+    "good": 200,
+    "long": 200,
+    "cut": 200,
+    "picture": 415,
+    "empty": 422,
+    "bomb": 422,
+    "oversize": 413,
+    "wrong_host": 421,
+    "unfinished_form": 400,
+    "no_request": 400,
+    "stream": 1000,
+    "stream_of_a_browser": 1000,
+    "stream_of_nonsense": 1007,
+    "stream_of_noise": 1007,
+    "stream_with_a_mistake": 1008,
+}
+
+
+def files_at_rest(server: Server) -> int:
+    """Open files of the server once nothing is going on, but for the two pipes to each worker."""
+    for gauge in ("requests_active", "streams", "upload_bytes", "queue_audio_seconds", "windows_waiting"):
+        until(lambda gauge=gauge: server.metric(f"voxaffect_{gauge}") == 0, 30)
+    before: list[int] = []
+
+    def steady() -> bool:
+        files = sum(1 for _ in Path(f"/proc/{server.process.pid}/fd").iterdir())
+        now = files - 2 * len(server.workers())
+        time.sleep(0.3)
+        before.append(now)
+        return before[-4:] == [now] * 4
+
+    until(steady, 60)
+    return before[-1]
 
 
 def ask(server: Server, times: int) -> None:

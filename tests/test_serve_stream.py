@@ -20,7 +20,7 @@ from websockets.sync.client import ClientConnection
 
 from audio_files import with_ffmpeg
 from fake_models import silence, square, write_model
-from serving import LOUD, Server, messages, pcm, read_all, running, until, wav
+from serving import LOUD, Server, handshake, messages, pcm, read_all, running, until, wav
 from voxaffect.predictor import load
 from voxaffect.stream import MIN_INTERVAL
 
@@ -149,15 +149,6 @@ def test_statistics_are_told(server: Server) -> None:
         stream.send(pcm(LOUD))
         stats = messages(stream, "stats")[-1]
         assert stats == {"type": "stats", "audio_seconds": 1.0, "lag_seconds": 0.0, "dropped_frames": 0}
-
-
-def handshake(server: Server) -> bytes:
-    """What opens a stream by hand."""
-    return (
-        f"GET /v1/stream HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\nOrigin: {server.origin}\r\n"
-        "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-    ).encode()
 
 
 # B9

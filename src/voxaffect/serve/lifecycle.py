@@ -33,7 +33,6 @@ MAX_FRAME = 2**20
 """Bytes of a WebSocket message."""
 LAST_SECONDS = 0.5
 """How long connections may still ask once nothing more is accepted."""
-PING_SECONDS = 20.0
 SWITCH_SECONDS = 0.001
 """How long a thread keeps the interpreter: short, so that the event loop answers while features are computed."""
 
@@ -130,8 +129,8 @@ async def _serve(
             ws=SocketProtocol,
             ws_max_size=MAX_FRAME,
             ws_per_message_deflate=False,
-            ws_ping_interval=PING_SECONDS,
-            ws_ping_timeout=PING_SECONDS,
+            ws_ping_interval=settings.ping_interval,
+            ws_ping_timeout=settings.ping_timeout,
             lifespan="off",
             access_log=False,
             log_config=None,
@@ -143,6 +142,7 @@ async def _serve(
         )
     )
     GuardedProtocol.head_seconds = settings.body_timeout
+    SocketProtocol.send_seconds = settings.send_timeout
     log.take_over()
     stop = _Stop(asyncio.get_running_loop())
     serving = asyncio.create_task(server.serve(sockets=[listener]))

@@ -48,6 +48,7 @@ CLOSE_CODES = {
     "decoder_crashed": 1011,
     "inference_failed": 1011,
     "bug": 1011,
+    "overloaded": 1013,
 }
 """Of the socket, by the error that ends a stream; 1008 for others."""
 
@@ -137,7 +138,11 @@ class Session:
             for over in (reader, ticker):
                 await _ended(over)
             if reason != "gone":
-                await asyncio.wait_for(self._close(sender, reason, code), END_SECONDS)
+                try:
+                    await asyncio.wait_for(self._close(sender, reason, code), END_SECONDS)
+                except TimeoutError:
+                    reason = "overloaded"
+                    await self._give_up()
         except (TimeoutError, OSError, _Disconnected):
             reason = "gone"
         finally:
@@ -205,6 +210,16 @@ class Session:
             closed["warnings"] = [{"code": w.code, "message": w.message} for w in warnings]
         await self._say(closed)
         await self.send({"type": "websocket.close", "code": code, "reason": fatal.code if fatal else reason})
+
+    async def _give_up(self) -> None:
+        """Say that the last results did not come in time."""
+        error = VoxaffectError(
+            "overloaded",
+            f"the last results did not come within {END_SECONDS:g} s",
+            hint="the server has too much to do; try again later",
+        )
+        await self._say_error(error, fatal=True)
+        await self.send({"type": "websocket.close", "code": CLOSE_CODES[error.code], "reason": error.code})
 
     async def _read(self) -> None:
         while True:

@@ -43,6 +43,10 @@ class ServeSettings:
     """How long a live stream may send nothing."""
     send_timeout: float = 10.0
     """How long a live stream may not read what is sent to it."""
+    ping_interval: float = 20.0
+    """How often a live stream is asked whether somebody is still there."""
+    ping_timeout: float = 20.0
+    """How long the answer to that may take."""
     body_timeout: float = 10.0
     """How long a client may take for the head of a request, and pause within its body."""
     queue_timeout: float = 10.0
@@ -66,6 +70,8 @@ class ServeSettings:
             "stream_duration",
             "idle_timeout",
             "send_timeout",
+            "ping_interval",
+            "ping_timeout",
             "body_timeout",
             "queue_timeout",
             "compute_timeout",
