@@ -29,6 +29,7 @@ from voxaffect.features import (
     n_frames,
     segment_spans,
     segments,
+    segments_of_all,
     windows,
 )
 
@@ -218,7 +219,8 @@ def test_the_power_spectrum_is_that_of_the_formula(n_fft: int, double: bool, tol
     stft = spectral.Stft(n_fft, "hann", n_fft - 7)
     x = noise(24_000)
     taper = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(n_fft - 7) / (n_fft - 7))
-    blocks = [(frames, power.copy()) for frames, power in spectral.power_blocks(x, stft, 151, double=double)]
+    yielded = spectral.power_blocks(x[None], stft, 151, double=double)
+    blocks = [(frames, power[0].copy()) for frames, power in yielded]
     assert [f for frames, _ in blocks for f in range(frames.start, frames.stop)] == list(range(151))
     power = np.concatenate([power for _, power in blocks], axis=0)
     bins = np.arange(stft.n_bins)
@@ -236,8 +238,9 @@ def test_beyond_its_ends_a_signal_is_its_mirror_image(n_samples: int) -> None:
     padded = np.pad(x, 700, mode="reflect") if n_samples > 1 else np.full(1401, x[0])
     for start, stop in itertools.product((-700, -49, -1, 0, 1), (2, 50, 51, 300, 302, 601, 900)):
         if stop <= n_samples + 700:
-            mirrored = spectral._mirrored(x, start, stop)
-            np.testing.assert_array_equal(mirrored, padded[start + 700 : stop + 700])
+            mirrored = spectral._mirrored(np.stack([x, -x]), start, stop)
+            expected = padded[start + 700 : stop + 700]
+            np.testing.assert_array_equal(mirrored, [expected, -expected])
 
 
 @pytest.mark.parametrize("options", PRESETS.values(), ids=PRESETS)
@@ -263,7 +266,7 @@ def test_the_tables_are_scipys_and_librosas() -> None:
         np.testing.assert_allclose(spectral.mel_filters(n_fft, n_mels, scale), expected.T, atol=1e-8)
     expected = dct(np.eye(64), norm="ortho", axis=1)[:, :40]
     np.testing.assert_allclose(
-        spectral.cosine_transform(np.eye(64, dtype=np.float32), 40), expected, atol=1e-7
+        spectral.cosine_transform(np.eye(64, dtype=np.float32)[None], 40)[0], expected, atol=1e-7
     )
 
 
@@ -590,3 +593,22 @@ def test_the_examples_in_the_docstrings_run() -> None:
     failed, tried = doctest.testmod(features)
     assert tried >= 4
     assert failed == 0
+
+
+@pytest.mark.parametrize("options", [NATIVE, PUBLISHED, replace(NATIVE, reference="peak", pre_emphasis=0.97)])
+def test_many_waveforms_together_have_the_bits_of_each_alone(options: FeatureOptions) -> None:
+    rng = np.random.default_rng(5)
+    lengths = [48_000, 48_000, 1, 700, 48_000, 64_000, 80_123, 700, *[48_000] * 9]
+    waveforms = [rng.normal(0, 10.0 ** -rng.integers(1, 4), n).astype(np.float32) for n in lengths]
+    together = segments_of_all(waveforms, options)
+    assert sum(map(len, together)) > features.TOGETHER
+    for found, waveform in zip(together, waveforms, strict=True):
+        alone = segments(waveform, options)
+        assert len(found) == len(alone) == len(segment_spans(len(waveform), options))
+        for one, other in zip(found, alone, strict=True):
+            assert one.keys() == other.keys()
+            for name in one:
+                np.testing.assert_array_equal(one[name], other[name], err_msg=name)
+    assert segments_of_all([], options) == []
+    with pytest.raises(ValueError, match="at least one sample"):
+        segments_of_all([waveforms[0], np.zeros(0, np.float32)], options)

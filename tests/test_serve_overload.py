@@ -21,6 +21,7 @@ from fake_models import silence, square, write_model
 from serving import LOUD, messages, pcm, running, until
 from voxaffect.predictor import load
 from voxaffect.serve import live
+from voxaffect.serve.hearing import Hearing
 from voxaffect.serve.metrics import Metrics
 from voxaffect.serve.settings import ServeSettings
 
@@ -103,6 +104,7 @@ def test_a_stream_whose_last_results_do_not_come_is_closed_with_1013(
             scheduler=SimpleNamespace(judge=judge, cancel=lambda flow: None),
             draining=asyncio.Event(),
             metrics=Metrics(),
+            hearing=Hearing(),
         )
         incoming.put_nowait({"text": '{"type": "session.update", "vad": "level"}'})
         incoming.put_nowait({"bytes": pcm(LOUD)})
@@ -110,6 +112,7 @@ def test_a_stream_whose_last_results_do_not_come_is_closed_with_1013(
         for message in list(incoming._queue):  # type: ignore[attr-defined]
             message["type"] = "websocket.receive"
         await live.Session(service, incoming.get, send).run()  # type: ignore[arg-type]
+        service.hearing.close()
         assert service.metrics.total("voxaffect_streams_total", reason="overloaded") == 1
         return said
 

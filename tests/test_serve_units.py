@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from voxaffect.errors import AudioError, UsageError, VoxaffectError
 from voxaffect.modelfile import read_model
 from voxaffect.recogniser import Recogniser, open_recogniser
 from voxaffect.serve import channel, workers
+from voxaffect.serve import scheduler as scheduling
 from voxaffect.serve.admission import Admission, BusyError
 from voxaffect.serve.body import ClientGoneError, Reservations, form_file, read_body
 from voxaffect.serve.log import say
@@ -47,6 +49,9 @@ class Held:
 
     def items(self, samples: np.ndarray) -> Any:
         return self._recogniser.items(samples)
+
+    def items_of_all(self, waveforms: Any) -> Any:
+        return self._recogniser.items_of_all(waveforms)
 
     def log_probs(self, items: Any) -> np.ndarray:
         self.started.set()
@@ -119,6 +124,34 @@ def test_streams_go_first_but_not_alone(recogniser: Recogniser) -> None:
         each.result(10)
     turns.stop()
     assert held.batches[1] == [0.2] * 12 + [0.1] * 4
+
+
+def test_after_a_slow_batch_streams_are_waited_for_and_requests_not(
+    recogniser: Recogniser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scheduling, "LONGEST_REST", 3600.0)  # as long as the batch took, that is
+    held = Held(recogniser)
+    turns = scheduler(held)
+    first = turns.judge(Flow(live=True), square(0.9, 1.0))
+    held.started.wait(10)
+    time.sleep(0.3)
+    held.go.set()
+    first.result(10)
+    together = [turns.judge(Flow(live=True), square(0.2, 1.0)) for _ in range(3)]
+    for answer in together:
+        answer.result(10)
+    assert held.batches[1] == [0.2] * 3
+    held.go.clear()
+    held.started.clear()
+    slow = turns.judge(Flow(live=True), square(0.9, 1.0))
+    held.started.wait(10)
+    time.sleep(1.0)
+    held.go.set()
+    slow.result(10)
+    began = time.monotonic()
+    turns.submit(Flow(live=False), held.items(square(0.1, 1.0))).result(10)
+    assert time.monotonic() - began < 0.9  # the rest would have been a second
+    turns.stop()
 
 
 def test_one_window_that_fails_does_not_spoil_the_others(recogniser: Recogniser) -> None:

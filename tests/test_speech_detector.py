@@ -13,7 +13,7 @@ from voxaffect.audio import read_audio
 from voxaffect.cli import main
 from voxaffect.errors import ArtefactError, ExitCode
 from voxaffect.onnx_fields import float_tensors
-from voxaffect.speech_detector import GROUP, SpeechDetector, detectors, network, read_network
+from voxaffect.speech_detector import GROUP, SpeechDetector, detectors, hear, network, read_network
 from voxaffect.vad import LevelDetector
 
 CLIPS = Path(voxaffect.__file__).parent / "clips"
@@ -84,6 +84,45 @@ def test_what_was_heard_before_silence_is_forgotten_after_it() -> None:
     assert speech[-n:].mean() == pytest.approx(speech[:n].mean(), abs=0.05)
     assert SpeechDetector()(np.zeros((0, 512), np.float32)).shape == (0,)
     assert GROUP * 512 == 2048
+
+
+def test_many_are_heard_together_bit_by_bit_as_each_alone() -> None:
+    """Groups come as they come: none, one or several of each; some are silence that the network is not asked of."""
+    rng = np.random.default_rng(3)
+    x = read_audio(CLIPS / "even.wav").samples[:, 0]
+    x = np.concatenate([x[: len(x) - len(x) % 2048], np.zeros(2048 * 12, np.float32), x[: 2048 * 4]])
+    sounds = [
+        np.roll(x, 2048 * int(rng.integers(40))).reshape(-1, 512) * np.float32(0.5**i) for i in range(6)
+    ]
+    alone = [SpeechDetector()(frames) for frames in sounds]
+    assert 0.1 < np.mean(alone) < 0.9
+    many: list[SpeechDetector | None] = [SpeechDetector() for _ in sounds]
+    heard: list[list[np.ndarray]] = [[] for _ in sounds]
+    at = [0] * len(sounds)
+    while any(i < len(frames) for i, frames in zip(at, sounds, strict=True)):
+        ends = [i + GROUP * int(rng.integers(4)) for i in at]
+        asked = [(each, frames[i:end]) for each, frames, i, end in zip(many, sounds, at, ends, strict=True)]
+        for said, answer in zip(heard, hear(asked), strict=True):
+            said.append(answer)
+        at = ends
+    for said, expected in zip(heard, alone, strict=True):
+        np.testing.assert_array_equal(np.concatenate(said), expected)
+    given = [SpeechDetector().probabilities(frames) for frames in sounds]
+    np.testing.assert_array_equal(
+        speech_detector._probabilities([(SpeechDetector(), f) for f in sounds]), given
+    )
+
+
+def test_detectors_of_other_kinds_are_heard_beside_it() -> None:
+    loud, quiet = np.full((2, 320), 0.5, np.float32), np.zeros((2, 320), np.float32)
+    loud[:, ::2] *= -1
+    nothing, levels, alone = hear(
+        [(None, quiet), (LevelDetector(), np.concatenate([loud, quiet])), (SpeechDetector(), loud[:0, :512])]
+    )
+    assert nothing.tolist() == [True, True]
+    assert levels.tolist() == [True, True, False, False]
+    assert alone.shape == (0,)
+    assert hear([]) == []
 
 
 def test_the_bundled_clips_are_speech_and_the_silent_one_is_not() -> None:

@@ -14,13 +14,14 @@ from hypothesis import strategies as st
 import voxaffect
 from voxaffect import wav
 from voxaffect.audio import read_audio
-from voxaffect.errors import AudioError, UsageError
+from voxaffect.errors import AudioError, UsageError, VoxaffectError
 from voxaffect.events import Event, StreamResult, UtteranceEnd, UtteranceStart
 from voxaffect.pcm import PcmReader
 from voxaffect.predictor import Predictor
 from voxaffect.result import Result
 from voxaffect.segmenter import Segmenter
 from voxaffect.speech_detector import SpeechDetector, detectors
+from voxaffect.stream import accept_all
 
 CLIPS = Path(voxaffect.__file__).parent / "clips"
 NAMES = ("slow.flac", "even.wav", "lively.ogg")
@@ -268,6 +269,22 @@ def test_many_streams_are_judged_together_as_each_alone() -> None:
         if isinstance(one, StreamResult) and isinstance(other, StreamResult):
             assert one.probs == pytest.approx(dict(other.probs), abs=1e-4)
     assert model().log_probs([]) == []
+
+
+def test_what_is_wrong_with_one_stream_is_not_with_those_heard_together() -> None:
+    piece = speech()[:32_000]
+    streams = [model().stream() for _ in range(3)]
+    streams[2].close()
+    good, bad, closed = accept_all([(streams[0], piece), (streams[1], piece * np.nan), (streams[2], piece)])
+    assert isinstance(bad, AudioError)
+    assert bad.code == "non_finite"
+    assert isinstance(closed, UsageError)
+    assert closed.code == "stream_closed"
+    assert not isinstance(good, VoxaffectError)
+    alone = model().stream().accept(piece)
+    assert [(cue.step.at, type(cue.step)) for cue in good] == [(cue.step.at, type(cue.step)) for cue in alone]
+    assert good
+    assert accept_all([]) == []
 
 
 def test_wrong_streams_are_refused() -> None:
