@@ -69,6 +69,22 @@ def test_pieces_are_joined_in_order_and_streams_heard_together(calls: list[list[
     assert [len(call) for call in calls] == [2, 1]
 
 
+def test_much_of_one_stream_is_heard_in_parts(calls: list[list[Any]]) -> None:
+    async def scenario() -> None:
+        ears = Hearing()
+        much, little = Told(), Told()
+        for piece in (b"1", b"2", b"3"):
+            ears.take(much.ear, piece, 0.5)
+        ears.take(little.ear, b"a", 0.1)
+        await ears.all_of(much.ear)
+        assert much.answers == [[b"1"], [b"2"], [b"3"]]
+        assert little.answers == [[b"a"]]
+        ears.close()
+
+    asyncio.run(scenario())
+    assert [len(call) for call in calls] == [2, 1, 1]
+
+
 def test_what_is_wrong_with_one_is_told_to_it_alone(calls: list[list[Any]]) -> None:
     async def scenario() -> None:
         ears = Hearing()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -26,6 +27,8 @@ Heard: TypeAlias = list[Cue] | Exception
 REST = 3.0
 """Of hearing, in times of what it took."""
 LONGEST_REST = 0.06
+PIECE_SECONDS = 0.5
+"""Of one stream that are heard at once, at least, where there are so many."""
 AT_ONCE_SECONDS = 16.0
 """Of audio that is heard at once: about 30 ms of work."""
 
@@ -39,10 +42,10 @@ class Ear:
 
     stream: Stream
     heard: Callable[[Heard, float], None]
-    pieces: list[Piece] = field(default_factory=list)
-    """What has come in and is not heard yet; all bytes or all arrays."""
+    pieces: deque[tuple[Piece, float]] = field(default_factory=deque)
+    """What has come in and is not heard yet, and how many seconds that is; all bytes or all arrays."""
     seconds: float = 0.0
-    """How much audio that is."""
+    """How much audio that is in all."""
     came: float = 0.0
     """When the first of them came in."""
     busy: bool = False
@@ -50,13 +53,18 @@ class Ear:
     room: asyncio.Event = field(default_factory=asyncio.Event)
     """Set whenever pieces were taken to be heard, and when they were."""
 
-    def emptied(self) -> tuple[Piece, float]:
-        """All pieces as one, and when they came; none is left."""
-        pieces: list[Any] = self.pieces
-        self.pieces, self.seconds = [], 0.0
+    def next(self) -> tuple[Piece, float, float]:
+        """The next pieces as one, PIECE_SECONDS or the last of them; how many seconds, and when they came."""
+        pieces: list[Any] = []
+        seconds = 0.0
+        while self.pieces and seconds < PIECE_SECONDS:
+            piece, length = self.pieces.popleft()
+            pieces.append(piece)
+            seconds += length
+        self.seconds = self.seconds - seconds if self.pieces else 0.0
         self.room.set()
         whole: Piece = b"".join(pieces) if isinstance(pieces[0], bytes) else np.concatenate(pieces)
-        return whole, self.came
+        return whole, seconds, self.came
 
 
 class Hearing:
@@ -72,7 +80,7 @@ class Hearing:
         """Hear `piece`, which is `seconds` of audio, soon."""
         if not ear.pieces:
             ear.came = time.monotonic()
-        ear.pieces.append(piece)
+        ear.pieces.append((piece, seconds))
         ear.seconds += seconds
         self._due[ear] = None
         self._plan()
@@ -86,7 +94,8 @@ class Hearing:
     def forget(self, ear: Ear) -> None:
         """Nothing of `ear` is to be heard any more; what is being heard is not told."""
         self._due.pop(ear, None)
-        ear.pieces, ear.seconds, ear.heard = [], 0.0, lambda heard, came: None
+        ear.pieces.clear()
+        ear.seconds, ear.heard = 0.0, lambda heard, came: None
 
     def close(self) -> None:
         """End the thread."""
@@ -100,22 +109,23 @@ class Hearing:
 
     def _begin(self) -> None:
         ears: list[Ear] = []
-        seconds = 0.0
-        while self._due and seconds < AT_ONCE_SECONDS:
-            ear = next(iter(self._due))
+        pieces: list[tuple[Piece, float]] = []
+        total = 0.0
+        for ear in list(self._due):
+            if total >= AT_ONCE_SECONDS:
+                break
             del self._due[ear]
-            seconds += ear.seconds
+            piece, seconds, came = ear.next()
+            total += seconds
             ear.busy = True
             ears.append(ear)
-        pieces = [ear.emptied() for ear in ears]
+            pieces.append((piece, came))
         work = self._thread.submit(
             accept_all, [(e.stream, p) for e, (p, _) in zip(ears, pieces, strict=True)]
         )
-        came = [since for _, since in pieces]
-        loop = asyncio.get_running_loop()
         began = time.monotonic()
-        asyncio.wrap_future(work, loop=loop).add_done_callback(
-            lambda done: self._end(done, ears, came, began)
+        asyncio.wrap_future(work).add_done_callback(
+            lambda done: self._end(done, ears, [came for _, came in pieces], began)
         )
 
     def _end(self, done: asyncio.Future[Any], ears: list[Ear], came: list[float], began: float) -> None:
@@ -125,6 +135,8 @@ class Hearing:
         for ear, answer, since in zip(ears, answers, came, strict=True):
             ear.busy = False
             ear.room.set()
+            if ear.pieces:
+                self._due[ear] = None
             ear.heard(answer, since)
         ended = time.monotonic()
         behind = sum(ear.seconds for ear in self._due) >= AT_ONCE_SECONDS

@@ -20,7 +20,7 @@ from voxaffect.errors import UsageError, VoxaffectError
 from voxaffect.formats import rounded
 from voxaffect.pcm import ENCODINGS
 from voxaffect.segmenter import Cue
-from voxaffect.serve.hearing import Ear, Heard
+from voxaffect.serve.hearing import PIECE_SECONDS, Ear, Heard
 from voxaffect.serve.live_config import LiveConfig
 from voxaffect.serve.opus import CONTAINERS, OpusDecoder
 from voxaffect.serve.ration import Ration
@@ -34,10 +34,6 @@ END_SECONDS = 15.0
 """How long the last results of a stream may take."""
 MAX_WAITING = 12
 """Windows of a stream that may wait for the model: 2.3 MB at 3 s; then nothing more is read."""
-PIECE_SECONDS = 0.5
-"""Of a large frame, what is taken at once."""
-UNHEARD_SECONDS = 0.5
-"""Of a stream, that may wait to be heard; then nothing more is read."""
 CLOSE_CODES = {
     "not_json": 1003,
     "unknown_message": 1003,
@@ -274,10 +270,12 @@ class Session:
             return
         if self._stream is None:
             self._open()
+        assert self._ear is not None
         size = self._config.bytes_of(PIECE_SECONDS)
         for at in range(0, len(data), size):
             piece = data[at : at + size] if size < len(data) else data
-            await self._take(piece, PIECE_SECONDS * len(piece) / size)
+            self.service.hearing.take(self._ear, piece, PIECE_SECONDS * len(piece) / size)
+        await self._heard_enough(self._ear)
 
     async def _take_decoded(self) -> None:
         """Take what a decoder makes of WebM or Ogg; waits for ever where there is none."""
@@ -286,17 +284,17 @@ class Session:
         async for block in self._decoder.blocks():
             if self._stream is None:
                 self._open(block.shape[1])
-            await self._take(block, len(block) / SAMPLE_RATE)
+            assert self._ear is not None
+            self.service.hearing.take(self._ear, block, len(block) / SAMPLE_RATE)
+            await self._heard_enough(self._ear)
 
     def _open(self, channels: int | None = None) -> None:
         self._stream = self._config.open(self.service.predictor, channels=channels)
         self._ear = Ear(self._stream, self._heard)
 
-    async def _take(self, piece: Any, seconds: float) -> None:
-        ear = self._ear
-        assert ear is not None
-        self.service.hearing.take(ear, piece, seconds)
-        while ear.seconds >= UNHEARD_SECONDS:
+    async def _heard_enough(self, ear: Ear) -> None:
+        """Return when more may be read."""
+        while ear.seconds >= PIECE_SECONDS:
             ear.room.clear()
             await ear.room.wait()
         while self._waiting >= MAX_WAITING:
@@ -310,14 +308,17 @@ class Session:
     def _heard(self, heard: Heard, came: float) -> None:
         """Take what came of a piece that came in at `came`."""
         assert self._stream is not None
-        if self._failed.done():
-            return
+        assert self._ear is not None
+        wrong: Exception | None = None
         if isinstance(heard, Exception):
-            self._failed.set_exception(heard)
-            return
-        self._queue(heard, came)
-        if self._stream.received_seconds > self.service.settings.stream_duration:
-            self._failed.set_exception(StreamEndError("too_long", 1008))
+            wrong = heard
+        else:
+            self._queue(heard, came)
+            if self._stream.received_seconds > self.service.settings.stream_duration:
+                wrong = StreamEndError("too_long", 1008)
+        if wrong is not None:
+            self.service.hearing.forget(self._ear)
+            self._failed.set_exception(wrong)
 
     def _queue(self, cues: list[Cue], came: float | None = None) -> None:
         came = time.monotonic() if came is None else came
