@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -361,6 +362,9 @@ def test_a_model_that_fails_is_500_and_not_ready_after_three(tmp_path: Path) -> 
 
 
 def test_what_prevents_a_start_is_said_in_one_line(model: Path, tmp_path: Path) -> None:
+    """And meanwhile nothing answers that it is ready."""
+    cut = tmp_path / "cut.onnx"
+    cut.write_bytes(model.read_bytes()[:-100])
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         cases = [
@@ -369,19 +373,51 @@ def test_what_prevents_a_start_is_said_in_one_line(model: Path, tmp_path: Path) 
             ([], {"streams": -1}, 2, "bad_value"),
             ([], {"token": TOKEN}, 2, "token_in_config"),
             (["-m", "nowhere.onnx"], None, 5, "model_missing"),
+            (["-m", str(cut)], None, 5, "model_damaged"),
             (["--token-file", "nowhere"], None, 2, "unreadable"),
             (["--host", "no.such.host.invalid"], None, 2, "token_needed"),
         ]
         for arguments, config, code, word in cases:
+            where = int(port) if "--port" in arguments else free_port()
+            named = ["--port", str(where), *([] if "-m" in arguments else ["-m", str(model)])]
             started = time.monotonic()
-            process = start(
-                tmp_path, *(["-m", str(model)] if "-m" not in arguments else []), *arguments, config=config
-            )
-            _, said = process.communicate(timeout=20)
-            assert process.returncode == code, said
-            assert word.encode() in said
-            assert len(said.splitlines()) == 1
+            process = start(tmp_path, *named, *arguments, config=config)
+            said = [] if "--port" in arguments else ready_answers(where, process)
+            _, line = process.communicate(timeout=20)
+            assert process.returncode == code, line
+            assert word.encode() in line
+            assert len(line.splitlines()) == 1
+            assert said == []
             assert time.monotonic() - started < 10  # under 2 s on a machine that does nothing else
+
+
+def free_port() -> int:
+    """A port that nothing listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        return int(held.getsockname()[1])
+
+
+def ready_answers(port: int, process: subprocess.Popen[bytes]) -> list[bytes]:
+    """What /readyz at `port` says until `process` ends, asked all the time."""
+    said: list[bytes] = []
+    while process.poll() is None:
+        said += ready_answer(port)
+        time.sleep(0.005)
+    return said
+
+
+def ready_answer(port: int) -> list[bytes]:
+    """What /readyz at `port` says, if anything does."""
+    with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1) as connection:
+        connection.sendall(f"GET /readyz HTTP/1.0\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode())
+        return [read_all(connection)]
+    return []
+
+
+def test_a_server_that_starts_is_seen_to_be_ready(server: Server) -> None:
+    """Or the test above could not fail."""
+    (answer,) = ready_answer(server.port)
+    assert status(answer) == 200
 
 
 # B20
