@@ -116,10 +116,15 @@ class Server:
 
 @contextmanager
 def running(
-    folder: Path, *arguments: str, config: dict[str, Any] | None = None, env: dict[str, str] | None = None
+    folder: Path,
+    *arguments: str,
+    config: dict[str, Any] | None = None,
+    env: dict[str, str] | None = None,
+    cwd: Path | None = None,
+    within: Sequence[str] = (),
 ) -> Iterator[Server]:
     """A server on a free port, ready; killed at the end if it still runs."""
-    process = start(folder, *arguments, config=config, env=env)
+    process = start(folder, *arguments, config=config, env=env, cwd=cwd, within=within)
     server = Server(process, 0)
     assert process.stderr is not None
     reader = threading.Thread(target=_read, args=(process.stderr, server.lines), daemon=True)
@@ -135,10 +140,15 @@ def running(
 
 
 def start(
-    folder: Path, *arguments: str, config: dict[str, Any] | None = None, env: dict[str, str] | None = None
+    folder: Path,
+    *arguments: str,
+    config: dict[str, Any] | None = None,
+    env: dict[str, str] | None = None,
+    cwd: Path | None = None,
+    within: Sequence[str] = (),
 ) -> subprocess.Popen[bytes]:
-    """The process of a server on a free port."""
-    words = [sys.executable, "-m", "voxaffect", "serve", *arguments]
+    """The process of a server on a free port; `within` is a command that becomes the one that follows it."""
+    words = [*within, sys.executable, "-m", "voxaffect", "serve", *arguments]
     if "--port" not in arguments:
         words += ["--port", "0"]
     if config is not None:
@@ -149,6 +159,7 @@ def start(
         words,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
+        cwd=cwd,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "VOXAFFECT_TOKEN": "", **(env or {})},
     )
 

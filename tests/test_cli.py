@@ -249,10 +249,16 @@ def test_memory_that_ran_out_is_said(
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_a_full_disk_behind_stdout_is_said() -> None:
+@pytest.mark.parametrize("words", [["--version"], ["models", "--help"], ["demo"]])
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_full_disk_behind_stdout_is_said(words: list[str], unbuffered: str) -> None:
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
-            [sys.executable, "-m", "voxaffect", "--version"], stdout=full, stderr=subprocess.PIPE, text=True
+            [sys.executable, "-m", "voxaffect", *words],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
         )
     assert done.returncode == ExitCode.RESOURCE
     assert done.stderr == "voxaffect: error: disk_full: no space left for the output\n"

@@ -6,11 +6,13 @@ import csv
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from shutil import which
 from typing import Any
 
 import numpy as np
@@ -588,6 +590,26 @@ def test_a_full_disk_ends_the_run_without_half_a_file(
         "voxaffect: error: out/b.json: disk_full: no space left for the output; make room and run it again"
     )
     assert listed("out") == ["a.json"]
+
+
+def test_a_disk_that_is_really_full_keeps_what_is_whole(here: Path) -> None:
+    """A file system of a few pages, in a name space of its own."""
+    mount = 'mkdir small && mount -t tmpfs -o size=24k none small && "$@"; code=$?; ls -A small; exit $code'
+    alone = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", mount, "sh"]
+    if not which("unshare") or subprocess.run([*alone[:4], "true"], capture_output=True).returncode:
+        pytest.skip("needs name spaces of mounts")
+    names = [happy(f"{i}.wav") for i in range(9)]
+    done = subprocess.run(
+        [*alone, sys.executable, "-m", "voxaffect", "predict", *names, "-o", "small", "--no-vad"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    assert done.returncode == ExitCode.RESOURCE, done
+    assert re.fullmatch(r"voxaffect: error: small\S*: disk_full: no space left .*\n", done.stderr)
+    written = [name for name in done.stdout.split() if name != RECORD]
+    assert 0 < len(written) < 9
+    assert all(re.fullmatch(r"\d\.json", name) for name in written)
 
 
 def test_a_folder_that_cannot_be_made_is_said(predict: Predict) -> None:

@@ -86,3 +86,29 @@ def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
     for folder in (tmp_path / "file", tmp_path / "file" / "below"):
         with pytest.raises(ResourceError, match=r"cannot_write: .* cannot be written \(Not a directory\)"):
             write_bytes(folder / "a", b"x")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("text", [True, False])
+def test_a_device_is_written_to_and_not_replaced(tmp_path: Path, text: bool) -> None:
+    path = tmp_path / "full"
+    path.symlink_to("/dev/full")
+    with pytest.raises(ResourceError, match="disk_full") as caught, atomic_file(path, text=text) as file:
+        file.write("x" if text else b"x")
+    assert (caught.value.exit_code, caught.value.where) == (ExitCode.RESOURCE, str(path))
+    assert path.is_char_device()
+    assert names(tmp_path) == ["full"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes with names")
+def test_a_pipe_with_a_name_is_written_to(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        write_text(path, "heard\n")
+        assert os.read(reader, 100) == b"heard\n"
+    finally:
+        os.close(reader)
+    assert path.is_fifo()
+    assert names(tmp_path) == ["pipe"]

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -57,13 +58,15 @@ def atomic_file(path: str | os.PathLike[str], *, text: bool = False) -> Iterator
 class HalfFile:
     """A file that is being written, from `half_file`."""
 
-    def __init__(self, file: IO[Any], temporary: Path, path: Path) -> None:
+    def __init__(self, file: IO[Any], temporary: Path | None, path: Path) -> None:
         self.file = file
         self._temporary, self._path = temporary, path
 
     def keep(self) -> None:
         """Let it become what it was opened for: all is written."""
         self.file.flush()
+        if self._temporary is None:
+            return
         os.fsync(self.file.fileno())  # else a loss of power could leave the name with nothing behind it
         self.file.close()
         self._temporary.replace(self._path)
@@ -73,18 +76,31 @@ class HalfFile:
 def half_file(path: str | os.PathLike[str], *, text: bool = False) -> Iterator[HalfFile]:
     """A file beside `path` (UTF-8 if `text`) that becomes `path` when it is told to `keep`, and else leaves nothing.
 
+    A device or pipe, as /dev/stdout, is written to as it is: a file must not take its place.
+
     Raises ResourceError `disk_full` or `cannot_write`.
     """
     path = Path(path)
     temporary = path.parent / f".voxaffect-{secrets.token_hex(8)}{HALF_WRITTEN}"  # not longer for a long name
     try:
-        with temporary.open("x", encoding="utf-8", newline="") if text else temporary.open("xb") as file:
-            yield HalfFile(file, temporary, path)
+        direct = _is_device(path)
+        place, mode = (path, "w") if direct else (temporary, "x")
+        with place.open(mode, encoding="utf-8", newline="") if text else place.open(mode + "b") as file:
+            yield HalfFile(file, None if direct else temporary, path)
     except OSError as error:
         raise cannot_write(error, path) from error
     finally:
         with suppress(OSError):
             temporary.unlink()
+
+
+def _is_device(path: Path) -> bool:
+    """Whether `path` is, or leads to, a character device or a pipe."""
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):
+        return False  # not there, or opening says what is wrong
+    return stat.S_ISCHR(mode) or stat.S_ISFIFO(mode)
 
 
 def cannot_write(error: OSError, path: str | os.PathLike[str]) -> ResourceError:

@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING, NoReturn
 from voxaffect.errors import ExitCode, ResourceError, UsageError, VoxaffectError
 
 if TYPE_CHECKING:
+    from _typeshed import SupportsWrite
+
     from voxaffect.result import Failure
 
 COMMANDS: Mapping[str, tuple[str, str]] = {
@@ -170,6 +172,11 @@ class _Parser(argparse.ArgumentParser):
             close = get_close_matches(words.split()[0], self._option_string_actions, n=1)
             hint = f"did you mean {close[0]}? {hint}" if close else hint
         raise UsageError("bad_arguments", message, hint=hint)
+
+    def print_help(self, file: SupportsWrite[str] | None = None) -> None:
+        """As argparse does, but a failure to write is not passed over."""
+        print(self.format_help(), end="", file=file)
+        sys.stdout.flush()
 
 
 def _dash_hint(name: str, words: Sequence[str]) -> str | None:
