@@ -50,6 +50,8 @@ class Ear:
     """When the first of them came in."""
     busy: bool = False
     """Whether it is being heard: only the thread that hears may use the stream."""
+    forgotten: bool = False
+    """Whether nothing is heard or told any more."""
     room: asyncio.Event = field(default_factory=asyncio.Event)
     """Set whenever pieces were taken to be heard, and when they were."""
 
@@ -77,7 +79,9 @@ class Hearing:
         self._not_before = 0.0
 
     def take(self, ear: Ear, piece: Piece, seconds: float) -> None:
-        """Hear `piece`, which is `seconds` of audio, soon."""
+        """Hear `piece`, which is `seconds` of audio, soon; not of an ear that was forgotten."""
+        if ear.forgotten:
+            return
         if not ear.pieces:
             ear.came = time.monotonic()
         ear.pieces.append((piece, seconds))
@@ -92,10 +96,10 @@ class Hearing:
             await ear.room.wait()
 
     def forget(self, ear: Ear) -> None:
-        """Nothing of `ear` is to be heard any more; what is being heard is not told."""
+        """Nothing more of `ear` is heard; what is being heard is not told."""
         self._due.pop(ear, None)
         ear.pieces.clear()
-        ear.seconds, ear.heard = 0.0, lambda heard, came: None
+        ear.seconds, ear.forgotten = 0.0, True
 
     def close(self) -> None:
         """End the thread."""
@@ -137,7 +141,8 @@ class Hearing:
             ear.room.set()
             if ear.pieces:
                 self._due[ear] = None
-            ear.heard(answer, since)
+            if not ear.forgotten:
+                ear.heard(answer, since)
         ended = time.monotonic()
         behind = sum(ear.seconds for ear in self._due) >= AT_ONCE_SECONDS
         self._not_before = ended + (0.0 if behind else min(LONGEST_REST, REST * (ended - began)))
