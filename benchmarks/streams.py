@@ -18,6 +18,7 @@ import time
 from dataclasses import dataclass, field
 
 from serving import own_share, percentile, report, running, voice
+from traffic import BINARY, TEXT, frame, handshake
 
 FRAME_SECONDS = 0.1
 FRAME_BYTES = 3200
@@ -48,12 +49,7 @@ class Listener(asyncio.Protocol):
         """Shake hands."""
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
-        key = "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
-        place = f"127.0.0.1:{self._port}"
-        transport.write(
-            f"GET /v1/stream HTTP/1.1\r\nHost: {place}\r\nOrigin: http://{place}\r\n"
-            f"Upgrade: websocket\r\nConnection: Upgrade\r\n{key}\r\n".encode()
-        )
+        transport.write(handshake(self._port))
 
     def data_received(self, data: bytes) -> None:
         """Messages of the server."""
@@ -68,7 +64,7 @@ class Listener(asyncio.Protocol):
                 self.transport.close()
                 return
             self._ready, self._data = True, rest
-            self.transport.write(framed(self._config, text=True))
+            self.transport.write(frame(TEXT, self._config))
             self.ready.set_result(None)
         while (message := self._message()) is not None:
             self._hear(message, now)
@@ -103,18 +99,12 @@ class Listener(asyncio.Protocol):
             self._heard.failed.append(message.decode())
 
 
-def framed(payload: bytes, *, text: bool = False) -> bytes:
-    """A WebSocket frame from a client."""
-    size = bytes([0x80 | len(payload)]) if len(payload) < 126 else b"\xfe" + len(payload).to_bytes(2, "big")
-    return (b"\x81" if text else b"\x82") + size + bytes(4) + payload
-
-
 async def measure(n: int, seconds: float, interval: float) -> dict[str, object]:
     """`n` streams for `seconds`."""
     audio = (voice(20.0) * 32767).astype("<i2").tobytes()
-    frames = [framed(audio[at : at + FRAME_BYTES]) for at in range(0, len(audio), FRAME_BYTES)]
+    frames = [frame(BINARY, audio[at : at + FRAME_BYTES]) for at in range(0, len(audio), FRAME_BYTES)]
     config = json.dumps({"type": "session.update", "interval": interval}).encode()
-    close = framed(json.dumps({"type": "session.close"}).encode(), text=True)
+    close = frame(TEXT, json.dumps({"type": "session.close"}).encode())
     heard, loop = Heard(), asyncio.get_running_loop()
     with running("--streams", str(n)) as server:
         streams = []

@@ -202,7 +202,7 @@ async def left_streaming(port: int, bodies: Bodies) -> int:
     """Gone while results are due."""
     _, writer = await _opened(port)
     for at in range(44, len(bodies.good), FRAME):
-        writer.write(_frame(BINARY, bodies.good[at : at + FRAME]))
+        writer.write(frame(BINARY, bodies.good[at : at + FRAME]))
     await writer.drain()
     writer.transport.abort()
     return 0
@@ -211,7 +211,7 @@ async def left_streaming(port: int, bodies: Bodies) -> int:
 async def left_opening(port: int, bodies: Bodies) -> int:
     """Gone before the handshake's answer is read."""
     _, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(_handshake(port))
+    writer.write(handshake(port))
     await writer.drain()
     writer.transport.abort()
     return 0
@@ -222,16 +222,16 @@ async def _stream(port: int, config: Mapping[str, object], data: bytes) -> int:
     reader, writer = await _opened(port)
     try:
         if config:
-            writer.write(_frame(TEXT, json.dumps({"type": "session.update", **config}).encode()))
+            writer.write(frame(TEXT, json.dumps({"type": "session.update", **config}).encode()))
         with suppress(ConnectionError):
             for at in range(0, len(data), FRAME):
-                writer.write(_frame(BINARY, data[at : at + FRAME]))
+                writer.write(frame(BINARY, data[at : at + FRAME]))
                 await writer.drain()
-            writer.write(_frame(TEXT, b'{"type": "session.close"}'))
+            writer.write(frame(TEXT, b'{"type": "session.close"}'))
         while True:
             kind, payload = await _heard(reader)
             if kind == CLOSE:
-                writer.write(_frame(CLOSE, payload))
+                writer.write(frame(CLOSE, payload))
                 return int.from_bytes(payload[:2], "big")
     finally:
         await _closed(writer)
@@ -240,7 +240,7 @@ async def _stream(port: int, config: Mapping[str, object], data: bytes) -> int:
 async def _opened(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """A stream whose handshake is done."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(_handshake(port))
+    writer.write(handshake(port))
     answer = await reader.readuntil(b"\r\n\r\n")
     if not answer.startswith(b"HTTP/1.1 101 "):
         await _closed(writer)
@@ -248,7 +248,8 @@ async def _opened(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter
     return reader, writer
 
 
-def _handshake(port: int) -> bytes:
+def handshake(port: int) -> bytes:
+    """What opens a stream."""
     return (
         f"GET /v1/stream HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nOrigin: http://127.0.0.1:{port}\r\n"
         "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
@@ -256,7 +257,7 @@ def _handshake(port: int) -> bytes:
     ).encode()
 
 
-def _frame(kind: int, payload: bytes) -> bytes:
+def frame(kind: int, payload: bytes) -> bytes:
     """A frame of a client, masked with zeros."""
     n = len(payload)
     size = bytes([0x80 + n]) if n < 126 else b"\xfe" + n.to_bytes(2, "big")

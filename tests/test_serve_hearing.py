@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Awaitable, Callable
+from contextlib import closing
 from typing import Any
 
 import numpy as np
@@ -44,9 +46,18 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[list[Any]]:
     return made
 
 
+def played(scenario: Callable[[Hearing], Awaitable[None]]) -> None:
+    """Run `scenario` with a Hearing of its own."""
+
+    async def whole() -> None:
+        with closing(Hearing()) as ears:
+            await scenario(ears)
+
+    asyncio.run(whole())
+
+
 def test_pieces_are_joined_in_order_and_streams_heard_together(calls: list[list[Any]]) -> None:
-    async def scenario() -> None:
-        ears = Hearing()
+    async def scenario(ears: Hearing) -> None:
         a, b = Told(), Told()
         for piece in (b"1", b"2"):
             ears.take(a.ear, piece, 0.1)
@@ -63,15 +74,13 @@ def test_pieces_are_joined_in_order_and_streams_heard_together(calls: list[list[
         assert a.came == sorted(a.came)
         assert a.ear.seconds == 0.0
         await ears.all_of(a.ear)  # nothing is left: no waiting
-        ears.close()
 
-    asyncio.run(scenario())
+    played(scenario)
     assert [len(call) for call in calls] == [2, 1]
 
 
 def test_much_of_one_stream_is_heard_in_parts(calls: list[list[Any]]) -> None:
-    async def scenario() -> None:
-        ears = Hearing()
+    async def scenario(ears: Hearing) -> None:
         much, little = Told(), Told()
         for piece in (b"1", b"2", b"3"):
             ears.take(much.ear, piece, 0.5)
@@ -79,15 +88,13 @@ def test_much_of_one_stream_is_heard_in_parts(calls: list[list[Any]]) -> None:
         await ears.all_of(much.ear)
         assert much.answers == [[b"1"], [b"2"], [b"3"]]
         assert little.answers == [[b"a"]]
-        ears.close()
 
-    asyncio.run(scenario())
+    played(scenario)
     assert [len(call) for call in calls] == [2, 1, 1]
 
 
 def test_what_is_wrong_with_one_is_told_to_it_alone(calls: list[list[Any]]) -> None:
-    async def scenario() -> None:
-        ears = Hearing()
+    async def scenario(ears: Hearing) -> None:
         good, bad = Told(), Told()
         ears.take(good.ear, b"good", 0.1)
         ears.take(bad.ear, b"bad", 0.1)
@@ -101,14 +108,12 @@ def test_what_is_wrong_with_one_is_told_to_it_alone(calls: list[list[Any]]) -> N
         ears.take(good.ear, b"on", 0.1)  # others are heard all the same
         await ears.all_of(good.ear)
         assert good.answers[2] == [b"on"]
-        ears.close()
 
-    asyncio.run(scenario())
+    played(scenario)
 
 
 def test_who_left_is_told_nothing(calls: list[list[Any]]) -> None:
-    async def scenario() -> None:
-        ears = Hearing()
+    async def scenario(ears: Hearing) -> None:
         gone, stays = Told(), Told()
         ears.take(gone.ear, b"1", 0.1)
         ears.take(stays.ear, b"2", 0.1)
@@ -121,21 +126,18 @@ def test_who_left_is_told_nothing(calls: list[list[Any]]) -> None:
         await ears.all_of(stays.ear)
         assert gone.answers == []
         assert stays.answers == [[b"2"], [b"4"]]
-        ears.close()
 
-    asyncio.run(scenario())
+    played(scenario)
 
 
 def test_no_more_is_heard_at_once_than_the_others_can_wait_for(calls: list[list[Any]]) -> None:
-    async def scenario() -> None:
-        ears = Hearing()
+    async def scenario(ears: Hearing) -> None:
         told = [Told() for _ in range(50)]
         for each in told:
             ears.take(each.ear, b"x", 1.0)
         for each in told:
             await ears.all_of(each.ear)
         assert all(each.answers == [[b"x"]] for each in told)
-        ears.close()
 
-    asyncio.run(scenario())
+    played(scenario)
     assert [len(call) for call in calls] == [16, 16, 16, 2]

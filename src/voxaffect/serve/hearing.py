@@ -112,37 +112,30 @@ class Hearing:
             asyncio.get_running_loop().call_later(wait, self._begin)
 
     def _begin(self) -> None:
-        ears: list[Ear] = []
-        pieces: list[tuple[Piece, float]] = []
+        taken: list[tuple[Ear, Piece, float]] = []  # and when the piece came
         total = 0.0
-        for ear in list(self._due):
-            if total >= AT_ONCE_SECONDS:
-                break
+        while self._due and total < AT_ONCE_SECONDS:
+            ear = next(iter(self._due))
             del self._due[ear]
             piece, seconds, came = ear.next()
             total += seconds
             ear.busy = True
-            ears.append(ear)
-            pieces.append((piece, came))
-        work = self._thread.submit(
-            accept_all, [(e.stream, p) for e, (p, _) in zip(ears, pieces, strict=True)]
-        )
+            taken.append((ear, piece, came))
+        work = self._thread.submit(accept_all, [(ear.stream, piece) for ear, piece, _ in taken])
         began = time.monotonic()
-        asyncio.wrap_future(work).add_done_callback(
-            lambda done: self._end(done, ears, [came for _, came in pieces], began)
-        )
+        asyncio.wrap_future(work).add_done_callback(lambda done: self._end(done, taken, began))
 
-    def _end(self, done: asyncio.Future[Any], ears: list[Ear], came: list[float], began: float) -> None:
+    def _end(self, done: asyncio.Future[Any], taken: list[tuple[Ear, Piece, float]], began: float) -> None:
         error = done.exception()
         # A mistake of ours must not stop the ears of others for good.
-        answers = [error] * len(ears) if error is not None else done.result()
-        for ear, answer, since in zip(ears, answers, came, strict=True):
+        answers = [error] * len(taken) if error is not None else done.result()
+        for (ear, _, came), answer in zip(taken, answers, strict=True):
             ear.busy = False
             ear.room.set()
             if ear.pieces:
                 self._due[ear] = None
             if not ear.forgotten:
-                ear.heard(answer, since)
+                ear.heard(answer, came)
         ended = time.monotonic()
         behind = sum(ear.seconds for ear in self._due) >= AT_ONCE_SECONDS
         self._not_before = ended + (0.0 if behind else min(LONGEST_REST, REST * (ended - began)))

@@ -268,29 +268,26 @@ class Session:
                 self._opened.set()
             await self._decoder.feed(data)
             return
-        if self._stream is None:
-            self._open()
-        assert self._ear is not None
+        ear = self._ear or self._open()
         size = self._config.bytes_of(PIECE_SECONDS)
         for at in range(0, len(data), size):
-            piece = data[at : at + size] if size < len(data) else data
-            self.service.hearing.take(self._ear, piece, PIECE_SECONDS * len(piece) / size)
-        await self._heard_enough(self._ear)
+            piece = data[at : at + size]
+            self.service.hearing.take(ear, piece, PIECE_SECONDS * len(piece) / size)
+        await self._heard_enough(ear)
 
     async def _take_decoded(self) -> None:
         """Take what a decoder makes of WebM or Ogg; waits for ever where there is none."""
         await self._opened.wait()
         assert self._decoder is not None
         async for block in self._decoder.blocks():
-            if self._stream is None:
-                self._open(block.shape[1])
-            assert self._ear is not None
-            self.service.hearing.take(self._ear, block, len(block) / SAMPLE_RATE)
-            await self._heard_enough(self._ear)
+            ear = self._ear or self._open(block.shape[1])
+            self.service.hearing.take(ear, block, len(block) / SAMPLE_RATE)
+            await self._heard_enough(ear)
 
-    def _open(self, channels: int | None = None) -> None:
+    def _open(self, channels: int | None = None) -> Ear:
         self._stream = self._config.open(self.service.predictor, channels=channels)
         self._ear = Ear(self._stream, self._heard)
+        return self._ear
 
     async def _heard_enough(self, ear: Ear) -> None:
         """Return when more may be read."""
