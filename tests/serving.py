@@ -94,14 +94,22 @@ class Server:
         return 0.0
 
     def workers(self) -> list[int]:
-        """The processes that the server started."""
+        """The processes that the server started for requests and for what is to be decoded."""
+        return [pid for pid in self.children() if not _hears(pid)]
+
+    def hearing(self) -> list[int]:
+        """The process that hears for live streams."""
+        return [pid for pid in self.children() if _hears(pid)]
+
+    def children(self) -> list[int]:
+        """All processes that the server started."""
         threads = Path(f"/proc/{self.process.pid}/task").iterdir()
         return [int(pid) for thread in threads for pid in (thread / "children").read_text().split()]
 
     def resident_mb(self) -> float:
-        """Memory of the server and all of its workers."""
+        """Memory of the server and all of its processes."""
         total = 0.0
-        for pid in (self.process.pid, *self.workers()):
+        for pid in (self.process.pid, *self.children()):
             try:
                 total += int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * 4096 / 1e6
             except OSError:
@@ -162,6 +170,10 @@ def start(
         cwd=cwd,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "VOXAFFECT_TOKEN": "", **(env or {})},
     )
+
+
+def _hears(pid: int) -> bool:
+    return b"hearing_worker" in Path(f"/proc/{pid}/cmdline").read_bytes()
 
 
 def _read(stream: Any, lines: list[str]) -> None:

@@ -1,73 +1,124 @@
-"""Pieces of many streams heard together, by a thread of its own."""
+"""Pieces of many streams heard together, by a process of its own."""
 
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from voxaffect.errors import AudioError
-from voxaffect.serve import hearing
-from voxaffect.serve.hearing import Ear, Heard, Hearing
+from fake_models import silence, square, write_model
+from voxaffect.audio import Notice
+from voxaffect.errors import UsageError, VoxaffectError
+from voxaffect.intake import Opening
+from voxaffect.modelfile import ModelFile, read_model
+from voxaffect.predictor import load
+from voxaffect.result import Settings
+from voxaffect.segmenter import Window
+from voxaffect.serve import channel, child, hearing
+from voxaffect.serve.hearing import Answer, Asked, Ear, Heard, Hearing, HearingProcess
+
+OPENING = Opening(Settings(window=3.0, hop=1.0, vad="level", channels="mix"), 16_000)
 
 
 class Told:
     """Remembers what an ear was told."""
 
-    def __init__(self) -> None:
+    def __init__(self, ears: Hearing, opening: Opening = OPENING) -> None:
         self.answers: list[Heard] = []
         self.came: list[float] = []
-        self.ear = Ear(object(), self.heard)  # type: ignore[arg-type]
+        self.ear: Ear = ears.open(opening, self.heard)
 
     def heard(self, answer: Heard, came: float) -> None:
         self.answers.append(answer)
         self.came.append(came)
 
 
-@pytest.fixture
-def calls(monkeypatch: pytest.MonkeyPatch) -> list[list[Any]]:
-    """The pieces of each call that hears; the "cues" of a piece are the piece itself."""
-    made: list[list[Any]] = []
+class Fake:
+    """A process that says what it was asked, in place of cues."""
 
-    def accept_all(pieces: Any) -> list[Any]:
+    calls: list[list[Asked]]
+    opened: list[int]
+    dropped: list[int]
+    alive = True
+
+    def __init__(self, model: Any) -> None:
+        pass
+
+    def wait_ready(self) -> None:
+        pass
+
+    def open(self, number: int, opening: Opening) -> None:
+        self.opened.append(number)
+
+    def drop(self, number: int) -> None:
+        self.dropped.append(number)
+
+    def hear(self, asked: Sequence[Asked]) -> list[Answer | VoxaffectError]:
         assert threading.current_thread().name.startswith("voxaffect-hearing")
-        made.append([piece for _, piece in pieces])
-        if any(isinstance(piece, bytes) and piece == b"mistake" for _, piece in pieces):
-            raise RuntimeError("a mistake of ours")
-        bad = AudioError("non_finite", "no")
-        return [bad if isinstance(piece, bytes) and piece == b"bad" else [piece] for _, piece in pieces]
+        self.calls.append(list(asked))
+        if any(each.piece == b"crash" for each in asked):
+            raise channel.ChannelError("gone")
+        bad = VoxaffectError("non_finite", "no")
+        return [
+            bad
+            if each.piece == b"bad"
+            else Answer([each.then or each.piece], 1.5, 2, [Notice("narrowband", "8 kHz")])  # type: ignore[list-item]
+            for each in asked
+        ]
 
-    monkeypatch.setattr(hearing, "accept_all", accept_all)
-    return made
+    def kill(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
 
 
-def played(scenario: Callable[[Hearing], Awaitable[None]]) -> None:
-    """Run `scenario` with a Hearing of its own."""
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[list[Asked]]:
+    """What each call asks of a Fake."""
+    Fake.calls, Fake.opened, Fake.dropped = [], [], []
+    monkeypatch.setattr(hearing, "HearingProcess", Fake)
+    return Fake.calls
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> ModelFile:
+    return read_model(write_model(tmp_path_factory.mktemp("model") / "level.onnx"))
+
+
+def played(scenario: Callable[[Hearing], Awaitable[None]], model: Any = None) -> list[str]:
+    """Run `scenario` with a Hearing of its own: why the process was replaced, each time."""
+    reasons: list[str] = []
 
     async def whole() -> None:
-        with closing(Hearing()) as ears:
+        with closing(Hearing(model, on_replace=reasons.append)) as ears:
             await scenario(ears)
 
     asyncio.run(whole())
+    return reasons
 
 
-def test_pieces_are_joined_in_order_and_streams_heard_together(calls: list[list[Any]]) -> None:
+def test_pieces_are_joined_in_order_and_streams_heard_together(calls: list[list[Asked]]) -> None:
     async def scenario(ears: Hearing) -> None:
-        a, b = Told(), Told()
+        a, b = Told(ears), Told(ears)
         for piece in (b"1", b"2"):
             ears.take(a.ear, piece, 0.1)
-        ears.take(b.ear, np.ones((2, 1), np.float32), 0.1)
-        ears.take(b.ear, np.zeros((1, 1), np.float32), 0.1)
+            ears.take(b.ear, piece * 2, 0.1)
         assert a.ear.seconds == pytest.approx(0.2)
         await ears.all_of(a.ear)
         await ears.all_of(b.ear)
         assert a.answers == [[b"12"]]
-        np.testing.assert_array_equal(b.answers[0][0], [[1], [1], [0]])  # type: ignore[index]
+        assert b.answers == [[b"1122"]]
+        assert (a.ear.received_seconds, a.ear.n_utterances) == (1.5, 2)
+        assert a.ear.warnings == [Notice("narrowband", "8 kHz")]
         ears.take(a.ear, b"3", 0.1)
         await ears.all_of(a.ear)
         assert a.answers[1:] == [[b"3"]]
@@ -79,9 +130,9 @@ def test_pieces_are_joined_in_order_and_streams_heard_together(calls: list[list[
     assert [len(call) for call in calls] == [2, 1]
 
 
-def test_much_of_one_stream_is_heard_in_parts(calls: list[list[Any]]) -> None:
+def test_much_of_one_stream_is_heard_in_parts(calls: list[list[Asked]]) -> None:
     async def scenario(ears: Hearing) -> None:
-        much, little = Told(), Told()
+        much, little = Told(ears), Told(ears)
         for piece in (b"1", b"2", b"3"):
             ears.take(much.ear, piece, 0.5)
         ears.take(little.ear, b"a", 0.1)
@@ -93,28 +144,22 @@ def test_much_of_one_stream_is_heard_in_parts(calls: list[list[Any]]) -> None:
     assert [len(call) for call in calls] == [2, 1, 1]
 
 
-def test_what_is_wrong_with_one_is_told_to_it_alone(calls: list[list[Any]]) -> None:
+def test_what_is_wrong_with_one_is_told_to_it_alone(calls: list[list[Asked]]) -> None:
     async def scenario(ears: Hearing) -> None:
-        good, bad = Told(), Told()
+        good, bad = Told(ears), Told(ears)
         ears.take(good.ear, b"good", 0.1)
         ears.take(bad.ear, b"bad", 0.1)
         await ears.all_of(good.ear)
         await ears.all_of(bad.ear)
         assert good.answers == [[b"good"]]
-        assert isinstance(bad.answers[0], AudioError)
-        ears.take(good.ear, b"mistake", 0.1)
-        await ears.all_of(good.ear)
-        assert isinstance(good.answers[1], RuntimeError)
-        ears.take(good.ear, b"on", 0.1)  # others are heard all the same
-        await ears.all_of(good.ear)
-        assert good.answers[2] == [b"on"]
+        assert isinstance(bad.answers[0], VoxaffectError)
 
     played(scenario)
 
 
-def test_who_left_is_told_nothing(calls: list[list[Any]]) -> None:
+def test_who_left_is_told_nothing(calls: list[list[Asked]]) -> None:
     async def scenario(ears: Hearing) -> None:
-        gone, stays = Told(), Told()
+        gone, stays = Told(ears), Told(ears)
         ears.take(gone.ear, b"1", 0.1)
         ears.take(stays.ear, b"2", 0.1)
         ears.forget(gone.ear)
@@ -126,13 +171,16 @@ def test_who_left_is_told_nothing(calls: list[list[Any]]) -> None:
         await ears.all_of(stays.ear)
         assert gone.answers == []
         assert stays.answers == [[b"2"], [b"4"]]
+        assert await ears.finish(gone.ear) == []
 
     played(scenario)
+    assert Fake.opened == [1, 2]
+    assert Fake.dropped == [1]
 
 
-def test_no_more_is_heard_at_once_than_the_others_can_wait_for(calls: list[list[Any]]) -> None:
+def test_no_more_is_heard_at_once_than_the_others_can_wait_for(calls: list[list[Asked]]) -> None:
     async def scenario(ears: Hearing) -> None:
-        told = [Told() for _ in range(50)]
+        told = [Told(ears) for _ in range(50)]
         for each in told:
             ears.take(each.ear, b"x", 1.0)
         for each in told:
@@ -141,3 +189,153 @@ def test_no_more_is_heard_at_once_than_the_others_can_wait_for(calls: list[list[
 
     played(scenario)
     assert [len(call) for call in calls] == [16, 16, 16, 2]
+
+
+def test_a_pause_comes_after_what_was_taken_before(calls: list[list[Asked]]) -> None:
+    async def scenario(ears: Hearing) -> None:
+        told = Told(ears)
+        ears.take(told.ear, b"1", 0.1)
+        assert await ears.pause(told.ear) == ["pause"]
+        assert await ears.finish(told.ear) == ["finish"]
+        assert told.answers == [[b"1"]]
+
+    played(scenario)
+    assert [[(each.piece, each.then) for each in call] for call in calls] == [
+        [(b"1", None)],
+        [(b"", "pause")],
+        [(b"", "finish")],
+    ]
+
+
+def test_when_the_process_breaks_down_a_new_one_hears(calls: list[list[Asked]]) -> None:
+    async def scenario(ears: Hearing) -> None:
+        told = Told(ears)
+        ears.take(told.ear, b"crash", 0.1)
+        await ears.all_of(told.ear)
+        (error,) = told.answers
+        assert isinstance(error, VoxaffectError)
+        assert error.code == "hearing_crashed"
+        after = Told(ears)
+        ears.take(after.ear, b"1", 0.1)
+        await ears.all_of(after.ear)
+        assert after.answers == [[b"1"]]
+
+    assert played(scenario) == ["crashed"]
+
+
+def test_a_process_that_does_not_start_is_reported(model: ModelFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario(ears: Hearing) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(child.sys, "executable", "/bin/false")
+            with pytest.raises(RuntimeError, match="the process that hears does not start"):
+                await ears.start()
+            told = Told(ears)  # and a stream meanwhile is told
+            ears.take(told.ear, b"\0\0", 0.1)
+            await ears.all_of(told.ear)
+            assert isinstance(told.answers[0], VoxaffectError)
+        await ears.start()
+
+    played(scenario, model)
+
+
+def test_a_process_that_stands_still_is_replaced(model: ModelFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hearing, "PATIENCE", 0.2)
+
+    async def scenario(ears: Hearing) -> None:
+        await ears.start()
+        assert ears._process is not None
+        os.kill(ears._process.pid, signal.SIGSTOP)
+        told = Told(ears)
+        ears.take(told.ear, b"\0\0", 0.1)
+        await ears.all_of(told.ear)
+        assert isinstance(told.answers[0], VoxaffectError)
+        monkeypatch.setattr(hearing, "PATIENCE", 60.0)
+        after = Told(ears)
+        ears.take(after.ear, b"\0\0", 0.1)
+        await ears.all_of(after.ear)
+        assert after.answers == [[]]
+
+    assert played(scenario, model) == ["crashed"]
+
+
+def test_one_that_ended_while_nobody_spoke_is_replaced_when_a_stream_opens(model: ModelFile) -> None:
+    async def scenario(ears: Hearing) -> None:
+        await ears.start()
+        before = Told(ears)
+        assert ears._process is not None
+        ears._process.kill()
+        ears._process._process.wait()
+        after = Told(ears)
+        ears.take(after.ear, b"\0\0", 0.1)
+        await ears.all_of(after.ear)
+        assert after.answers == [[]]
+        with pytest.raises(VoxaffectError, match="open the stream again"):
+            await ears.finish(before.ear)
+
+    assert played(scenario, model) == ["crashed"]
+
+
+def test_the_process_says_what_a_stream_says_itself(model: ModelFile, tmp_path: Path) -> None:
+    """Cues, items, what is known of a stream, and its errors."""
+    process = HearingProcess(model)
+    process.wait_ready()
+    x = np.concatenate([silence(0.5), square(0.4, 4.5), silence(1.0), square(0.2, 0.3)])
+    data = x.astype("<f4").tobytes()
+    opening = Opening(OPENING.settings, 16_000, "pcm_f32le")
+    here = opening.intake()
+    process.open(1, opening)
+    process.open(2, Opening(OPENING.settings, 8_000))
+    first, odd = process.hear([Asked(1, data), Asked(2, b"\0\0\0")])
+    assert isinstance(first, Answer)
+    assert isinstance(odd, Answer)
+    last, paused = process.hear([Asked(1, b"", "finish"), Asked(2, b"", "finish")])
+    assert isinstance(last, Answer)
+    assert isinstance(paused, Answer)
+    assert [notice.code for notice in paused.warnings] == ["narrowband", "truncated"]
+    assert last.received_seconds == pytest.approx(len(x) / 16_000)
+    assert last.n_utterances == 2
+    expected = here.accept(data) + here.finish()
+    recogniser = load(model.path)._recogniser
+    for heard, cue in zip(first.cues + last.cues, expected, strict=True):
+        assert (heard.cue.channel, heard.cue.utterance, heard.cue.flags) == (
+            cue.channel,
+            cue.utterance,
+            cue.flags,
+        )
+        if isinstance(cue.step, Window):
+            assert isinstance(heard.cue.step, Window)
+            for name in ("start", "stop", "at", "final", "trigger"):
+                assert getattr(heard.cue.step, name) == getattr(cue.step, name)
+            assert cue.samples is not None
+            for item, wanted in zip(heard.items, recogniser.items(cue.samples), strict=True):
+                assert item.keys() == wanted.keys()
+                for name in item:
+                    np.testing.assert_array_equal(item[name], wanted[name])
+        else:
+            assert heard.cue.step == cue.step
+            assert heard.items == ()
+    closed, unknown = process.hear([Asked(1, data), Asked(9, data)])
+    assert isinstance(closed, UsageError)
+    assert closed.code == "stream_closed"
+    assert isinstance(unknown, VoxaffectError)
+    assert unknown.code == "hearing_crashed"
+    process.drop(1)
+    (gone,) = process.hear([Asked(1, b"\0")])
+    assert isinstance(gone, VoxaffectError)
+    process.open(3, opening)
+    channel.send(process.sink, {"type": "hear", "pieces": [{"stream": 3}]})
+    header, _ = channel.receive(process.source)
+    assert header["answers"][0]["error"]["code"] == "bug"
+    assert process.hear([Asked(3, b"")]) == [Answer([], 0.0, 0, [])]  # it goes on
+    process.close()
+    assert not process.alive
+
+
+def test_what_is_no_cue_is_refused() -> None:
+    from voxaffect.serve.cues import unpack
+
+    for value in ([1], [0, 1, [], ["start"], []], [0, 1, [], ["window", 0], []], [0, 1, [], 3, []], None):
+        with pytest.raises(channel.ChannelError):
+            unpack([value], b"")
+    with pytest.raises(channel.ChannelError):
+        unpack([[0, 1, [], ["start", 0, 0], [{"x": ["float32", 3]}]]], b"")

@@ -87,7 +87,7 @@ def test_a_stream_whose_last_results_do_not_come_is_closed_with_1013(
     monkeypatch.setattr(live, "END_SECONDS", 0.3)
     waiting: list[Future[Any]] = []
 
-    def judge(flow: Any, samples: Any) -> Future[Any]:
+    def judge(flow: Any, items: Any) -> Future[Any]:
         waiting.append(Future())
         return waiting[-1]
 
@@ -98,13 +98,14 @@ def test_a_stream_whose_last_results_do_not_come_is_closed_with_1013(
         async def send(message: Any) -> None:
             said.append(message)
 
+        predictor = load(model)
         service = SimpleNamespace(
             settings=ServeSettings(),
-            predictor=load(model),
+            predictor=predictor,
             scheduler=SimpleNamespace(judge=judge, cancel=lambda flow: None),
             draining=asyncio.Event(),
             metrics=Metrics(),
-            hearing=Hearing(),
+            hearing=Hearing(predictor._recogniser.model),
         )
         incoming.put_nowait({"text": '{"type": "session.update", "vad": "level"}'})
         incoming.put_nowait({"bytes": pcm(LOUD)})

@@ -21,8 +21,8 @@ from websockets.sync.client import ClientConnection
 from audio_files import with_ffmpeg
 from fake_models import silence, square, write_model
 from serving import LOUD, Server, handshake, messages, pcm, read_all, running, until, wav
+from voxaffect.intake import MIN_INTERVAL
 from voxaffect.predictor import load
-from voxaffect.stream import MIN_INTERVAL
 
 SPEECH = np.concatenate(
     [silence(0.5), square(0.6, 4.3), silence(1.5), square(0.05, 0.8), silence(1.0), square(0.4, 7.0)]
@@ -454,6 +454,41 @@ def test_a_decoder_that_breaks_down_ends_its_streams_alone(server: Server) -> No
         say(other, "session.close")
         assert finals(messages(other))
     assert streamed(server, data, 1000, encoding="webm-opus")[-1]["reason"] in ("client", "end_of_audio")
+
+
+def test_when_the_process_that_hears_breaks_down_streams_are_told_and_the_next_are_heard(
+    model: Path, tmp_path: Path
+) -> None:
+    with running(tmp_path, "-m", str(model)) as server:
+        (hearing,) = server.hearing()
+        with level_stream(server) as hit, level_stream(server) as idle:
+            hit.send(pcm(LOUD))
+            messages(hit, "utterance.start")
+            os.kill(hearing, signal.SIGKILL)
+            until(lambda: server.hearing() != [hearing] or not alive(hearing))
+            hit.send(pcm(LOUD))
+            code, reason, heard = closed(hit)
+            assert (code, reason) == (1011, "hearing_crashed")
+            told = next(m for m in heard if m["type"] == "error")
+            assert told["hint"] == "open the stream again"
+            assert heard[-1]["reason"] == "error"
+            say(idle, "session.close")  # nothing was heard of it that could be lost
+            assert closed(idle)[2][-1]["reason"] == "client"
+        with level_stream(server) as after:
+            after.send(pcm(LOUD))
+            say(after, "session.close")
+            assert finals(messages(after)) == [(0.0, 1.7, "angry")]
+        assert server.metric('voxaffect_workers_replaced_total{reason="crashed"}') == 1
+        assert server.hearing() != [hearing]
+        assert server.predict(wav(LOUD)).status == 200
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs, rather than waiting to be buried."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def decoders(server: Server) -> list[int]:

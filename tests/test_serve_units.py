@@ -19,7 +19,7 @@ from voxaffect.audio_length import audio_seconds
 from voxaffect.errors import AudioError, UsageError, VoxaffectError
 from voxaffect.modelfile import read_model
 from voxaffect.recogniser import Recogniser, open_recogniser
-from voxaffect.serve import channel, lifecycle, workers
+from voxaffect.serve import channel, child, lifecycle, workers
 from voxaffect.serve import scheduler as scheduling
 from voxaffect.serve.admission import Admission, BusyError
 from voxaffect.serve.body import ClientGoneError, Reservations, form_file, read_body
@@ -77,7 +77,7 @@ def test_answers_are_those_of_the_model(recogniser: Recogniser) -> None:
     flows = [Flow(live=bool(i % 2)) for i in range(10)]
     levels = [0.05, 0.2, 0.4, 0.6]
     work = [turns.submit(flow, [recogniser.items(square(v, 1.0))[0] for v in levels * 5]) for flow in flows]
-    live = turns.judge(Flow(live=True), square(0.4, 7.5))
+    live = turns.judge(Flow(live=True), recogniser.items(square(0.4, 7.5)))
     expected = recogniser.log_probs([recogniser.items(square(v, 1.0))[0] for v in levels * 5])
     for answer in work:
         np.testing.assert_allclose(answer.result(10), expected, atol=1e-5)
@@ -134,18 +134,18 @@ def test_after_a_slow_batch_streams_are_waited_for_and_requests_not(
     monkeypatch.setattr(scheduling, "LONGEST_REST", 3600.0)  # as long as the batch took, that is
     held = Held(recogniser)
     turns = scheduler(held)
-    first = turns.judge(Flow(live=True), square(0.9, 1.0))
+    first = turns.judge(Flow(live=True), held.items(square(0.9, 1.0)))
     held.started.wait(10)
     time.sleep(0.3)
     held.go.set()
     first.result(10)
-    together = [turns.judge(Flow(live=True), square(0.2, 1.0)) for _ in range(3)]
+    together = [turns.judge(Flow(live=True), held.items(square(0.2, 1.0))) for _ in range(3)]
     for answer in together:
         answer.result(10)
     assert held.batches[1] == [0.2] * 3
     held.go.clear()
     held.started.clear()
-    slow = turns.judge(Flow(live=True), square(0.9, 1.0))
+    slow = turns.judge(Flow(live=True), held.items(square(0.9, 1.0)))
     held.started.wait(10)
     time.sleep(1.0)
     held.go.set()
@@ -347,7 +347,7 @@ def test_a_worker_knows_the_model_without_its_file(recogniser: Recogniser) -> No
 def test_a_worker_that_does_not_start_is_reported(
     recogniser: Recogniser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(workers.sys, "executable", "/bin/false")
+    monkeypatch.setattr(child.sys, "executable", "/bin/false")
     worker = Worker(recogniser.model, Scheduler(recogniser))
     with pytest.raises((channel.ChannelError, OSError)):
         worker.wait_ready()

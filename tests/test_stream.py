@@ -16,12 +16,12 @@ from voxaffect import wav
 from voxaffect.audio import read_audio
 from voxaffect.errors import AudioError, UsageError, VoxaffectError
 from voxaffect.events import Event, StreamResult, UtteranceEnd, UtteranceStart
+from voxaffect.intake import accept_all
 from voxaffect.pcm import PcmReader
 from voxaffect.predictor import Predictor
 from voxaffect.result import Result
 from voxaffect.segmenter import Segmenter
 from voxaffect.speech_detector import SpeechDetector, detectors
-from voxaffect.stream import accept_all
 
 CLIPS = Path(voxaffect.__file__).parent / "clips"
 NAMES = ("slow.flac", "even.wav", "lively.ogg")
@@ -275,7 +275,9 @@ def test_what_is_wrong_with_one_stream_is_not_with_those_heard_together() -> Non
     piece = speech()[:32_000]
     streams = [model().stream() for _ in range(3)]
     streams[2].close()
-    good, bad, closed = accept_all([(streams[0], piece), (streams[1], piece * np.nan), (streams[2], piece)])
+    good, bad, closed = accept_all(
+        [(stream.intake, each) for stream, each in zip(streams, (piece, piece * np.nan, piece), strict=True)]
+    )
     assert isinstance(bad, AudioError)
     assert bad.code == "non_finite"
     assert isinstance(closed, UsageError)

@@ -214,7 +214,7 @@ class Predictor:
 
         Raises UsageError `bad_value` for what is out of range.
         """
-        from voxaffect.pcm import PcmReader
+        from voxaffect.intake import Opening
         from voxaffect.stream import open_stream
 
         options = check_options(
@@ -228,9 +228,7 @@ class Predictor:
         )
         return open_stream(
             self._recogniser,
-            options.settings,
-            PcmReader(sample_rate=sample_rate, encoding=encoding, channels=channels),
-            interval=interval,
+            Opening(options.settings, sample_rate, encoding, channels, interval),
             uncertain_below=options.threshold(self._recogniser),
         )
 

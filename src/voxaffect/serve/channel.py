@@ -12,6 +12,7 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
+from voxaffect.errors import UsageError, VoxaffectError
 from voxaffect.recogniser import Item
 
 SIZES = struct.Struct("<IQ")
@@ -61,6 +62,17 @@ def parsed(text: bytes) -> dict[str, Any]:
     if not isinstance(header, dict):
         raise ChannelError("a message that is no object")
     return header
+
+
+def told(error: VoxaffectError) -> dict[str, Any]:
+    """`error` for a header; `error_of` reads it."""
+    return {**error.to_dict(), "usage": isinstance(error, UsageError)}
+
+
+def error_of(header: dict[str, Any]) -> VoxaffectError:
+    """The error that `header` tells of."""
+    kind = UsageError if header.get("usage") else VoxaffectError
+    return kind(str(header["code"]), str(header["message"]), hint=header["hint"], where=header["where"])
 
 
 def take_standard_streams() -> tuple[IO[bytes], IO[bytes]]:

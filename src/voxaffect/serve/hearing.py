@@ -1,8 +1,8 @@
-"""What has come in from all streams goes through the speech detector together: less than half the work of one by one.
+"""What has come in from all streams is heard together, in a process of its own: `hearing_worker`.
 
-A thread of its own hears, so that the event loop is free meanwhile. With few streams a piece is heard as it comes. The
-longer hearing took, the longer it rests, up to LONGEST_REST: with hundreds of streams there are then many to be heard
-at once.
+Together the speech detector takes less than half the work of one by one; apart, neither the event loop nor the model
+waits for the interpreter's lock meanwhile. With few streams a piece is heard as it comes. The longer hearing took, the
+longer it rests, up to LONGEST_REST: with hundreds of streams there are then many to be heard at once.
 """
 
 from __future__ import annotations
@@ -10,18 +10,23 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from itertools import count
 from typing import Any, TypeAlias
 
-import numpy as np
+from voxaffect.audio import Notice
+from voxaffect.errors import VoxaffectError
+from voxaffect.intake import Opening
+from voxaffect.modelfile import ModelFile
+from voxaffect.serve import channel
+from voxaffect.serve.child import Child
+from voxaffect.serve.cues import HeardCue, unpack
+from voxaffect.serve.hearing_worker import lost
 
-from voxaffect.pcm import Piece
-from voxaffect.segmenter import Cue
-from voxaffect.stream import Stream, accept_all
-
-Heard: TypeAlias = list[Cue] | Exception
+Heard: TypeAlias = list[HeardCue] | VoxaffectError
 """The cues of a stream, or what is wrong with it."""
 
 REST = 3.0
@@ -31,33 +36,61 @@ PIECE_SECONDS = 0.5
 """Of one stream that are heard at once, at least, where there are so many."""
 AT_ONCE_SECONDS = 16.0
 """Of audio that is heard at once: about 30 ms of work."""
+PATIENCE = 10.0
+"""Seconds after which it is looked whether something is heard; what then takes as many again is given up."""
+START_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The next piece of a stream, and what happens there after it: nothing, "pause" or "finish"."""
+
+    stream: int
+    piece: bytes = field(repr=False)
+    then: str | None = None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What followed, and what is known of the stream by then."""
+
+    cues: list[HeardCue]
+    received_seconds: float
+    n_utterances: int
+    warnings: list[Notice]
 
 
 @dataclass(eq=False)
 class Ear:
-    """A stream whose pieces are heard with those of others.
+    """A stream whose pieces are heard with those of others; `Hearing.open` makes it.
 
     `heard` is told what came of pieces that follow each other, and when the first of them came in (monotonic).
     """
 
-    stream: Stream
+    number: int
     heard: Callable[[Heard, float], None]
-    pieces: deque[tuple[Piece, float]] = field(default_factory=deque)
-    """What has come in and is not heard yet, and how many seconds that is; all bytes or all arrays."""
+    pieces: deque[tuple[bytes, float]] = field(default_factory=deque)
+    """What has come in and is not heard yet, and how many seconds that is."""
     seconds: float = 0.0
     """How much audio that is in all."""
     came: float = 0.0
     """When the first of them came in."""
     busy: bool = False
-    """Whether it is being heard: only the thread that hears may use the stream."""
+    """Whether it is being heard."""
     forgotten: bool = False
     """Whether nothing is heard or told any more."""
     room: asyncio.Event = field(default_factory=asyncio.Event)
     """Set whenever pieces were taken to be heard, and when they were."""
+    received_seconds: float = 0.0
+    """How much was heard."""
+    n_utterances: int = 0
+    """How many utterances have begun."""
+    warnings: list[Notice] = field(default_factory=list)
+    """What was noticed."""
 
-    def next(self) -> tuple[Piece, float, float]:
+    def next(self) -> tuple[bytes, float, float]:
         """The next pieces as one, PIECE_SECONDS or the last of them; how many seconds, and when they came."""
-        pieces: list[Any] = []
+        pieces: list[bytes] = []
         seconds = 0.0
         while self.pieces and seconds < PIECE_SECONDS:
             piece, length = self.pieces.popleft()
@@ -65,20 +98,82 @@ class Ear:
             seconds += length
         self.seconds = self.seconds - seconds if self.pieces else 0.0
         self.room.set()
-        whole: Piece = b"".join(pieces) if isinstance(pieces[0], bytes) else np.concatenate(pieces)
-        return whole, seconds, self.came
+        return b"".join(pieces), seconds, self.came
+
+    def took(self, answer: Answer | VoxaffectError) -> Heard:
+        """The cues of `answer`, or its error; the rest is remembered."""
+        if isinstance(answer, VoxaffectError):
+            return answer
+        self.received_seconds, self.n_utterances = answer.received_seconds, answer.n_utterances
+        self.warnings = answer.warnings
+        return answer.cues
+
+
+class HearingProcess(Child):
+    """The process that hears; all but `pid` and `kill` is for one thread."""
+
+    def __init__(self, model: ModelFile) -> None:
+        super().__init__("voxaffect.serve.hearing_worker", model)
+
+    def open(self, number: int, opening: Opening) -> None:
+        """A stream begins. Raises OSError if the process is no more, as does `drop`."""
+        channel.send(self.sink, {"type": "open", "stream": number, "opening": asdict(opening)})
+
+    def drop(self, number: int) -> None:
+        """A stream is over."""
+        channel.send(self.sink, {"type": "drop", "stream": number})
+
+    def hear(self, asked: Sequence[Asked]) -> list[Answer | VoxaffectError]:
+        """The answer to each of `asked`; raises ChannelError or OSError if the process is no more."""
+        pieces = [{"stream": each.stream, "bytes": len(each.piece), "then": each.then} for each in asked]
+        channel.send(self.sink, {"type": "hear", "pieces": pieces}, *(each.piece for each in asked))
+        header, payload = channel.receive(self.source)
+        values = [value for answer in header["answers"] for value in answer.get("cues", ())]
+        cues = iter(unpack(values, payload))
+        return [
+            channel.error_of(answer["error"])
+            if "error" in answer
+            else Answer(
+                [next(cues) for _ in answer["cues"]],
+                answer["received_seconds"],
+                answer["n_utterances"],
+                [Notice(*notice) for notice in answer["warnings"]],
+            )
+            for answer in header["answers"]
+        ]
 
 
 class Hearing:
-    """Hears the pieces of all ears; belongs to one event loop."""
+    """Hears the pieces of all ears; belongs to one event loop. `on_replace(reason)` as of the WorkerPool."""
 
-    def __init__(self) -> None:
+    def __init__(self, model: ModelFile, *, on_replace: Callable[[str], None] = lambda reason: None) -> None:
+        self._model, self._on_replace = model, on_replace
+        self._process: HearingProcess | None = None
         self._thread = ThreadPoolExecutor(1, "voxaffect-hearing")
+        self._numbers = count(1)
         self._due: dict[Ear, None] = {}  # in the order in which they came
         self._planned = False
+        self._task: asyncio.Task[Any] | None = None
+        self._closed = False
         self._not_before = 0.0
 
-    def take(self, ear: Ear, piece: Piece, seconds: float) -> None:
+    async def start(self) -> None:
+        """Start the process; raises RuntimeError if it cannot be started. Streams would else do so."""
+        starting = asyncio.wrap_future(self._thread.submit(self._alive))
+        try:
+            await asyncio.wait_for(starting, START_SECONDS)
+        except (channel.ChannelError, OSError, TimeoutError) as error:
+            raise RuntimeError(
+                f"the process that hears does not start ({error or 'it takes too long'})"
+            ) from error
+
+    def open(self, opening: Opening, heard: Callable[[Heard, float], None]) -> Ear:
+        """The ear of a stream that is heard as `opening` says, which `Opening.intake` found no fault with."""
+        ear = Ear(next(self._numbers), heard)
+        self._thread.submit(self._open, ear.number, opening)
+        return ear
+
+    def take(self, ear: Ear, piece: bytes, seconds: float) -> None:
         """Hear `piece`, which is `seconds` of audio, soon; not of an ear that was forgotten."""
         if ear.forgotten:
             return
@@ -95,15 +190,40 @@ class Hearing:
             ear.room.clear()
             await ear.room.wait()
 
+    async def pause(self, ear: Ear) -> list[HeardCue]:
+        """Once everything is heard: end the utterance that is going on. Raises VoxaffectError."""
+        return await self._then(ear, "pause")
+
+    async def finish(self, ear: Ear) -> list[HeardCue]:
+        """Once everything is heard: end the stream. Raises VoxaffectError."""
+        return await self._then(ear, "finish")
+
     def forget(self, ear: Ear) -> None:
         """Nothing more of `ear` is heard; what is being heard is not told."""
+        if not ear.forgotten and not self._closed:
+            self._thread.submit(self._drop, ear.number)
         self._due.pop(ear, None)
         ear.pieces.clear()
         ear.seconds, ear.forgotten = 0.0, True
 
     def close(self) -> None:
-        """End the thread."""
+        """End the process and the thread."""
+        self._closed = True
+        if self._process is not None:
+            self._process.kill()
         self._thread.shutdown(cancel_futures=True)
+        if self._process is not None:
+            self._process.close()
+
+    async def _then(self, ear: Ear, then: str) -> list[HeardCue]:
+        await self.all_of(ear)
+        if ear.forgotten:
+            return []
+        (answer,) = await self._asked([Asked(ear.number, b"", then)])
+        heard = ear.took(answer)
+        if isinstance(heard, VoxaffectError):
+            raise heard
+        return heard
 
     def _plan(self) -> None:
         if not self._planned and self._due:
@@ -112,7 +232,8 @@ class Hearing:
             asyncio.get_running_loop().call_later(wait, self._begin)
 
     def _begin(self) -> None:
-        taken: list[tuple[Ear, Piece, float]] = []  # and when the piece came
+        taken: list[tuple[Ear, float]] = []  # and when its piece came
+        asked: list[Asked] = []
         total = 0.0
         while self._due and total < AT_ONCE_SECONDS:
             ear = next(iter(self._due))
@@ -120,24 +241,75 @@ class Hearing:
             piece, seconds, came = ear.next()
             total += seconds
             ear.busy = True
-            taken.append((ear, piece, came))
-        work = self._thread.submit(accept_all, [(ear.stream, piece) for ear, piece, _ in taken])
+            taken.append((ear, came))
+            asked.append(Asked(ear.number, piece))
         began = time.monotonic()
-        asyncio.wrap_future(work).add_done_callback(lambda done: self._end(done, taken, began))
+        self._task = asyncio.create_task(self._asked(asked))
+        self._task.add_done_callback(lambda done: self._end(done, taken, began))
 
-    def _end(self, done: asyncio.Future[Any], taken: list[tuple[Ear, Piece, float]], began: float) -> None:
-        error = done.exception()
-        # A mistake of ours must not stop the ears of others for good.
-        answers = [error] * len(taken) if error is not None else done.result()
-        for (ear, _, came), answer in zip(taken, answers, strict=True):
+    def _end(self, done: asyncio.Task[Any], taken: list[tuple[Ear, float]], began: float) -> None:
+        if done.cancelled():
+            return
+        for (ear, came), answer in zip(taken, done.result(), strict=True):
             ear.busy = False
             ear.room.set()
             if ear.pieces:
                 self._due[ear] = None
             if not ear.forgotten:
-                ear.heard(answer, came)
+                ear.heard(ear.took(answer), came)
         ended = time.monotonic()
         behind = sum(ear.seconds for ear in self._due) >= AT_ONCE_SECONDS
         self._not_before = ended + (0.0 if behind else min(LONGEST_REST, REST * (ended - began)))
         self._planned = False
         self._plan()
+
+    async def _asked(self, asked: Sequence[Asked]) -> list[Answer | VoxaffectError]:
+        work = asyncio.wrap_future(self._thread.submit(self._hear, asked))
+        for _ in range(
+            2
+        ):  # a machine that stood still for a while is not to be taken for a process that does
+            if (await asyncio.wait([work], timeout=PATIENCE))[0]:
+                return work.result()
+        if self._process is not None:
+            self._process.kill()
+        return await work
+
+    # What follows runs in the thread.
+
+    def _alive(self) -> HearingProcess:
+        """The process, a new one if it has ended."""
+        if self._process is not None and not self._process.alive:
+            self._replace()
+        if self._process is None and not self._closed:
+            process = self._process = HearingProcess(self._model)
+            try:
+                process.wait_ready()
+            except (channel.ChannelError, OSError):
+                self._process = None
+                process.close()
+                raise
+        if self._process is None:
+            raise channel.ChannelError("it is over")
+        return self._process
+
+    def _replace(self) -> None:
+        if self._process is not None and not self._closed:
+            self._on_replace("crashed")
+            self._process.close()
+            self._process = None
+
+    def _open(self, number: int, opening: Opening) -> None:
+        with suppress(channel.ChannelError, OSError):  # the stream will be told that it is lost
+            self._alive().open(number, opening)
+
+    def _drop(self, number: int) -> None:
+        if self._process is not None:
+            with suppress(OSError):
+                self._process.drop(number)
+
+    def _hear(self, asked: Sequence[Asked]) -> list[Answer | VoxaffectError]:
+        try:
+            return self._alive().hear(asked)
+        except (channel.ChannelError, OSError):
+            self._replace()
+            return [lost() for _ in asked]

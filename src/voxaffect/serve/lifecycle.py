@@ -120,6 +120,7 @@ async def _serve(
         process_gauges(service.metrics)
     try:
         await service.pool.start()
+        await service.hearing.start()
     except RuntimeError as error:
         await service.close()
         raise ResourceError("no_worker", str(error)) from error

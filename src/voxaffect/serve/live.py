@@ -20,6 +20,7 @@ from voxaffect.errors import UsageError, VoxaffectError
 from voxaffect.formats import rounded
 from voxaffect.pcm import ENCODINGS
 from voxaffect.segmenter import Cue
+from voxaffect.serve.cues import HeardCue
 from voxaffect.serve.hearing import PIECE_SECONDS, Ear, Heard
 from voxaffect.serve.live_config import LiveConfig
 from voxaffect.serve.opus import CONTAINERS, OpusDecoder
@@ -33,7 +34,7 @@ STATS_SECONDS = 5.0
 END_SECONDS = 15.0
 """How long the last results of a stream may take."""
 MAX_WAITING = 12
-"""Windows of a stream that may wait for the model: 2.3 MB at 3 s; then nothing more is read."""
+"""Windows of a stream that may wait for the model: 0.6 MB at 3 s; then nothing more is read."""
 CLOSE_CODES = {
     "not_json": 1003,
     "unknown_message": 1003,
@@ -179,11 +180,11 @@ class Session:
                 if self._decoder is not None and self._fatal is None:
                     await self._decoder.end()
                     await self._pump
-                if self._stream is not None:
-                    await self._hear_all()
+                if self._ear is not None:
+                    await self.service.hearing.all_of(self._ear)
                     if self._failed.done() and (error := self._failed.exception()) is not None:
                         self._ended_by(error)
-                    self._queue(self._stream.finish())
+                    self._queue(await self.service.hearing.finish(self._ear))
                 self._complete = True
                 self._arrived.set()
                 await sender
@@ -193,9 +194,9 @@ class Session:
         if fatal is not None:
             reason, code = "error", CLOSE_CODES.get(fatal.code, 1008)
             await self._say_error(fatal, fatal=True)
-        seconds = self._stream.received_seconds if self._stream else 0.0
-        utterances = self._stream.n_utterances if self._stream else 0
-        warnings = self._stream.warnings if self._stream else []
+        seconds = self._ear.received_seconds if self._ear else 0.0
+        utterances = self._ear.n_utterances if self._ear else 0
+        warnings = self._ear.warnings if self._ear else []
         closed: dict[str, Any] = {
             "type": "session.closed",
             "reason": reason,
@@ -240,9 +241,8 @@ class Session:
         if kind == "session.update":
             await self._update(message)
         elif kind == "flush":
-            if self._stream is not None:
-                await self._hear_all()
-                self._queue(self._stream.pause())
+            if self._ear is not None:
+                self._queue(await self.service.hearing.pause(self._ear))
         elif kind == "session.close":
             raise StreamEndError("client", 1000)
         else:
@@ -281,12 +281,12 @@ class Session:
         assert self._decoder is not None
         async for block in self._decoder.blocks():
             ear = self._ear or self._open(block.shape[1])
-            self.service.hearing.take(ear, block, len(block) / SAMPLE_RATE)
+            self.service.hearing.take(ear, block.tobytes(), len(block) / SAMPLE_RATE)
             await self._heard_enough(ear)
 
     def _open(self, channels: int | None = None) -> Ear:
         self._stream = self._config.open(self.service.predictor, channels=channels)
-        self._ear = Ear(self._stream, self._heard)
+        self._ear = self.service.hearing.open(self._stream.opening, self._heard)
         return self._ear
 
     async def _heard_enough(self, ear: Ear) -> None:
@@ -298,35 +298,30 @@ class Session:
             self._room.clear()
             await self._room.wait()
 
-    async def _hear_all(self) -> None:
-        if self._ear is not None:
-            await self.service.hearing.all_of(self._ear)
-
     def _heard(self, heard: Heard, came: float) -> None:
         """Take what came of a piece that came in at `came`."""
-        assert self._stream is not None
         assert self._ear is not None
         wrong: Exception | None = None
         if isinstance(heard, Exception):
             wrong = heard
         else:
             self._queue(heard, came)
-            if self._stream.received_seconds > self.service.settings.stream_duration:
+            if self._ear.received_seconds > self.service.settings.stream_duration:
                 wrong = StreamEndError("too_long", 1008)
         if wrong is not None:
             self.service.hearing.forget(self._ear)
             self._failed.set_exception(wrong)
 
-    def _queue(self, cues: list[Cue], came: float | None = None) -> None:
+    def _queue(self, heard: list[HeardCue], came: float | None = None) -> None:
         came = time.monotonic() if came is None else came
-        for cue in cues:
+        for each in heard:
             answer = None
-            if cue.samples is not None:
+            if each.items:
                 self._waiting += 1
-                answer = asyncio.wrap_future(self.service.scheduler.judge(self._flow, cue.samples))
+                answer = asyncio.wrap_future(self.service.scheduler.judge(self._flow, each.items))
                 answer.add_done_callback(lambda done: done.cancelled() or done.exception())  # looked at
-            self._pending.append(_Pending(cue, answer, came))
-        if cues:
+            self._pending.append(_Pending(each.cue, answer, came))
+        if heard:
             self._arrived.set()
 
     async def _send_events(self) -> None:
@@ -357,12 +352,12 @@ class Session:
             now = time.monotonic()
             if now - self._last_heard > self.service.settings.idle_timeout:
                 raise StreamEndError("idle", 1008)
-            if self._stream is not None:
+            if self._ear is not None:
                 lag = now - self._pending[0].came if self._pending else 0.0
                 await self._say(
                     {
                         "type": "stats",
-                        "audio_seconds": round(self._stream.received_seconds, 3),
+                        "audio_seconds": round(self._ear.received_seconds, 3),
                         "lag_seconds": round(lag, 3),
                         "dropped_frames": 0,
                     }
@@ -389,8 +384,8 @@ class Session:
 
     def _count(self, reason: str) -> None:
         self.service.metrics.count("voxaffect_streams_total", "Streams that ended.", reason=reason)
-        if self._stream is not None:
-            seconds = self._stream.received_seconds
+        if self._ear is not None:
+            seconds = self._ear.received_seconds
             self.service.metrics.count("voxaffect_audio_seconds_total", "Audio that was judged.", seconds)
 
 

@@ -7,7 +7,6 @@ stream are on their way: a few bytes of Opus can hold minutes.
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -19,7 +18,7 @@ import numpy.typing as npt
 
 from voxaffect.errors import AudioError
 from voxaffect.serve import channel
-from voxaffect.serve.workers import ENVIRONMENT, own_group, python_path
+from voxaffect.serve.child import environment, own_group
 
 CONTAINERS = {"webm-opus": "matroska", "ogg-opus": "ogg"}
 """FFmpeg's demuxer by encoding."""
@@ -107,7 +106,7 @@ class DecoderProcess:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
-            env={**os.environ, **ENVIRONMENT, "PYTHONPATH": python_path()},
+            env=environment(),
             **own_group(),
         )
         return cls(process)

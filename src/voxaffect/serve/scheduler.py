@@ -25,7 +25,6 @@ from voxaffect.features import HOP_LENGTH, SAMPLE_RATE
 from voxaffect.recogniser import BATCH, Item, Recogniser
 
 Floats: TypeAlias = npt.NDArray[np.float64]
-Samples: TypeAlias = npt.NDArray[np.float32]
 QUANTUM = 1.0
 """Credit of a turn: a window of 3 s costs 1."""
 UNIT_SECONDS = 3.0
@@ -48,13 +47,12 @@ class _Work:
 
 @dataclass
 class _Window:
-    """One item of the model's, or samples (n,) of which the model's thread makes items."""
+    """What is answered by one mean: the items of a stretch of speech, mostly one."""
 
     cost: float
     work: _Work
     place: int
-    item: Item | None = None
-    samples: Samples | None = None
+    items: Sequence[Item]
 
 
 @dataclass(eq=False)
@@ -105,14 +103,13 @@ class Scheduler:
             answer.set_result(np.zeros((0, 0, 0)))
             return answer
         work = _Work(answer, [None] * len(items), len(items))
-        self._enter(flow, [_Window(_cost(item), work, i, item=item) for i, item in enumerate(items)])
+        self._enter(flow, [_Window(_cost([item]), work, i, [item]) for i, item in enumerate(items)])
         return answer
 
-    def judge(self, flow: Flow, samples: Samples) -> Future[Floats]:
-        """Mean log-probabilities (1, M, K) over `samples` (n,) at 16 kHz, when they come; else as `submit`."""
+    def judge(self, flow: Flow, items: Sequence[Item]) -> Future[Floats]:
+        """Mean log-probabilities (1, M, K) over `items`, at least one, when they come; else as `submit`."""
         answer: Future[Floats] = Future()
-        cost = max(0.1, len(samples) / (UNIT_SECONDS * SAMPLE_RATE))
-        self._enter(flow, [_Window(cost, _Work(answer, [None], 1), 0, samples=samples)])
+        self._enter(flow, [_Window(_cost(items), _Work(answer, [None], 1), 0, items)])
         return answer
 
     def _enter(self, flow: Flow, windows: list[_Window]) -> None:
@@ -211,10 +208,8 @@ class Scheduler:
 
     def _log_probs(self, batch: list[_Window]) -> list[Floats]:
         """(M, K) of each window, the mean of its items."""
-        made = iter(self._recogniser.items_of_all([w.samples for w in batch if w.samples is not None]))
-        items = [next(made) if window.item is None else [window.item] for window in batch]
-        log_probs = self._recogniser.log_probs([item for own in items for item in own])
-        ends = np.cumsum([len(own) for own in items])
+        log_probs = self._recogniser.log_probs([item for window in batch for item in window.items])
+        ends = np.cumsum([len(window.items) for window in batch])
         return [part.mean(axis=0) for part in np.split(log_probs, ends[:-1])]
 
     def _alone(self, window: _Window) -> Floats | VoxaffectError:
@@ -252,9 +247,13 @@ def _failure(error: Exception) -> VoxaffectError:
     return VoxaffectError("inference_failed", f"the model failed: {type(error).__name__}: {error}")
 
 
-def _cost(item: Item) -> float:
-    """Windows of 3 s that `item` is worth, by its longest array."""
-    if "n_samples" in item:
-        return max(0.1, float(item["n_samples"]) / (UNIT_SECONDS * SAMPLE_RATE))
-    frames = max((len(array) for array in item.values() if array.ndim), default=1)
-    return max(0.1, frames * HOP_LENGTH / (UNIT_SECONDS * SAMPLE_RATE))
+def _cost(items: Sequence[Item]) -> float:
+    """Windows of 3 s that `items` are worth, by their longest arrays."""
+    seconds = 0.0
+    for item in items:
+        if "n_samples" in item:
+            seconds += float(item["n_samples"]) / SAMPLE_RATE
+        else:
+            frames = max((len(array) for array in item.values() if array.ndim), default=1)
+            seconds += frames * HOP_LENGTH / SAMPLE_RATE
+    return max(0.1, seconds / UNIT_SECONDS)

@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from voxaffect.errors import VoxaffectError
@@ -52,7 +52,7 @@ class Service:
     uploads: Reservations
     draining: asyncio.Event
     decoders: DecoderPool
-    hearing: Hearing = field(default_factory=Hearing)
+    hearing: Hearing
     n_active: int = 0
     """Requests that were accepted and not answered."""
     n_streams: int = 0
@@ -70,14 +70,18 @@ class Service:
         threads = max(1, min(4, (os.cpu_count() or 1) - 1))
         scheduler = Scheduler(recogniser, threads=threads, observe=observe)
         n = settings.n_workers
+
+        def replaced(reason: str) -> None:
+            metrics.count(
+                "voxaffect_workers_replaced_total", "Worker processes that were replaced.", reason=reason
+            )
+
         pool = WorkerPool(
             recogniser.model,
             scheduler,
             short=n,
             long=max(1, n // 2),
-            on_replace=lambda reason: metrics.count(
-                "voxaffect_workers_replaced_total", "Worker processes that were replaced.", reason=reason
-            ),
+            on_replace=replaced,
         )
         service = cls(
             settings,
@@ -91,6 +95,7 @@ class Service:
             Reservations(UPLOADS * settings.max_bytes),
             asyncio.Event(),
             DecoderPool(),
+            Hearing(recogniser.model, on_replace=replaced),
         )
         service._describe()
         return service

@@ -90,7 +90,7 @@ def serve(source: IO[bytes], sink: IO[bytes]) -> None:
         channel.send(sink, {"type": "items", "items": shapes}, *parts)
         answer, payload = channel.receive(source)
         if answer["type"] == "error":
-            raise VoxaffectError(answer["code"], answer["message"], hint=answer["hint"])
+            raise channel.error_of(answer)
         return channel.unpack_array(answer["shape"], payload)
 
     import voxaffect.ffmpeg  # noqa: F401  (loaded before the first request rather than during it)
@@ -129,14 +129,13 @@ def _answer(predictor: Predictor, header: dict[str, Any], payload: bytes) -> tup
         duration = result.source.duration if result.source else 0.0
         return {"type": "result", "seconds": duration, "label": result.label}, body
     except VoxaffectError as error:
-        usage = error.exit_code == 2
-        return {"type": "error", "usage": usage, **error.to_dict()}, b""
+        return {"type": "error", **channel.told(error)}, b""
     except MemoryError:
         refusal = ResourceError("out_of_memory", "this recording takes more memory than there is")
-        return {"type": "error", "usage": False, **refusal.to_dict()}, b""
+        return {"type": "error", **channel.told(refusal)}, b""
     except Exception as error:
         bug = VoxaffectError("bug", f"{type(error).__name__}: {error}", hint="please report it")
-        return {"type": "error", "usage": False, **bug.to_dict()}, b""
+        return {"type": "error", **channel.told(bug)}, b""
 
 
 def rendered(result: Any, name: str) -> bytes:

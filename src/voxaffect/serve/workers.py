@@ -7,23 +7,19 @@ kept in reserve.
 from __future__ import annotations
 
 import asyncio
-import os
-import subprocess
-import sys
 import threading
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-from voxaffect.errors import AudioError, ResourceError, UsageError, VoxaffectError
+from voxaffect.errors import AudioError, ResourceError, VoxaffectError
 from voxaffect.modelfile import ModelFile
 from voxaffect.serve import channel
+from voxaffect.serve.child import Child
 from voxaffect.serve.scheduler import Flow, Scheduler
-from voxaffect.serve.worker import describe_model
 
 START_SECONDS = 60.0
 LOOK_SECONDS = 1.0
@@ -59,41 +55,12 @@ class Long:
     seconds: float
 
 
-class Worker:
-    """One process, and the pipes to it. `run` is for a thread, all else for any."""
+class Worker(Child):
+    """A process that reads recordings. `run` is for a thread, all else for any."""
 
     def __init__(self, model: ModelFile, scheduler: Scheduler) -> None:
+        super().__init__("voxaffect.serve.worker", model)
         self._scheduler = scheduler
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "voxaffect.serve.worker"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env={**os.environ, **ENVIRONMENT, "PYTHONPATH": python_path()},
-            **own_group(),
-        )
-        assert self._process.stdin and self._process.stdout
-        self._sink: IO[bytes] = self._process.stdin
-        self._source: IO[bytes] = self._process.stdout
-        self._model = model
-        self._ready = False
-
-    @property
-    def pid(self) -> int:
-        """The process."""
-        return self._process.pid
-
-    @property
-    def alive(self) -> bool:
-        """Whether it still runs."""
-        return self._process.poll() is None
-
-    def wait_ready(self) -> None:
-        """Return once it can read audio; raises ChannelError or OSError if it cannot."""
-        if not self._ready:
-            channel.send(self._sink, {"model": describe_model(self._model)})
-            channel.receive(self._source)
-            self._ready = True
 
     def run(self, job: Job, flow: Flow) -> Answer | Long:
         """The answer about `job`; its windows go through the scheduler as `flow`.
@@ -107,9 +74,9 @@ class Worker:
             "format": job.format,
             "hand_over_seconds": job.hand_over_seconds,
         }
-        channel.send(self._sink, header, job.body)
+        channel.send(self.sink, header, job.body)
         while True:
-            said, payload = channel.receive(self._source)
+            said, payload = channel.receive(self.source)
             if said["type"] == "items":
                 self._recognise(flow, channel.unpack(said["items"], payload))
             elif said["type"] == "result":
@@ -117,29 +84,16 @@ class Worker:
             elif said["type"] == "long":
                 return Long(float(said["seconds"]))
             else:
-                raise _told(said)
-
-    def kill(self) -> None:
-        """End the process at once."""
-        with suppress(OSError):
-            self._process.kill()
-
-    def close(self) -> None:
-        """End the process and forget it."""
-        self.kill()
-        for stream in (self._sink, self._source):
-            with suppress(OSError):
-                stream.close()
-        self._process.wait()
+                raise channel.error_of(said)
 
     def _recognise(self, flow: Flow, items: list[Any]) -> None:
         try:
             log_probs = self._scheduler.submit(flow, items).result()
         except VoxaffectError as error:
-            channel.send(self._sink, {"type": "error", **error.to_dict()})
+            channel.send(self.sink, {"type": "error", **channel.told(error)})
             return
         shape, body = channel.pack_array(log_probs)
-        channel.send(self._sink, {"type": "log_probs", "shape": shape}, body)
+        channel.send(self.sink, {"type": "log_probs", "shape": shape}, body)
 
 
 class WorkerPool:
@@ -319,23 +273,3 @@ class WorkerPool:
             self._forget(worker)
         else:
             self._give_back(worker)
-
-
-ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-
-
-def own_group() -> dict[str, Any]:
-    """Arguments that keep Ctrl-C from a process: it is for the server, which ends its workers itself."""
-    return {"process_group": 0} if os.name == "posix" else {}
-
-
-def python_path() -> str:
-    """The places that this process finds packages in, so that a worker finds the same."""
-    here = str(Path(__file__).resolve().parents[2])
-    given = os.environ.get("PYTHONPATH", "")
-    return os.pathsep.join([here, given] if given else [here])
-
-
-def _told(header: dict[str, Any]) -> VoxaffectError:
-    kind = UsageError if header.get("usage") else VoxaffectError
-    return kind(str(header["code"]), str(header["message"]), hint=header["hint"], where=header["where"])
