@@ -7,6 +7,7 @@ import random
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from fake_models import LEVELS, model_bytes, write_model
@@ -319,3 +320,41 @@ def test_a_graph_that_the_runtime_cannot_load_is_refused(tmp_path: Path) -> None
     path.write_bytes(write_digest(broken.SerializeToString()))
     with pytest.raises(ArtefactError, match=r"model_refused: .* the runtime cannot load it"):
         open_session(read_model(path))
+
+
+def test_a_file_can_be_left_with_fewer_outputs(tmp_path: Path) -> None:
+
+    from voxaffect.runtime import onnxruntime
+
+    ort = onnxruntime()
+
+    data = find_model(None).read_bytes()
+    names = onnx_fields.outputs(data)
+    assert names == [value.name for value in ort.InferenceSession(data).get_outputs()]
+    assert len(names) > 1
+    plain = onnx_fields.with_outputs(data, ("logits",))
+    assert onnx_fields.outputs(plain) == ["logits"]
+    assert onnx_fields.metadata(plain) == onnx_fields.metadata(data)
+    assert onnx_fields.with_outputs(data, names) == data  # and nothing else is touched
+    given = {"mfcc": np.ones((2, 301, 40), np.float32), "n_samples": np.array([48_000, 16_000])}
+    whole, fewer = (ort.InferenceSession(each).run(["logits"], given)[0] for each in (data, plain))
+    np.testing.assert_allclose(whole, fewer, rtol=1e-5, atol=1e-5)
+    with pytest.raises(ValueError, match="cut short"):
+        onnx_fields.with_outputs(data[:-3], ("logits",))
+    assert onnx_fields._as_varint(0) == b"\0"
+    assert onnx_fields._as_varint(300) == b"\xac\x02"
+    assert onnx_fields.outputs(b"") == []
+
+
+def test_what_adapting_needs_is_opened_when_it_is_needed() -> None:
+    from voxaffect.recogniser import open_recogniser
+
+    recogniser = open_recogniser(read_model(find_model(None)))
+    assert recogniser.whole is not None
+    assert [value.name for value in recogniser.session.get_outputs()] == ["logits"]
+    items = recogniser.items(np.random.default_rng(0).standard_normal(48_000).astype(np.float32) * 0.1)
+    recogniser.log_probs(items)
+    assert recogniser.whole.cache_info().currsize == 0  # type: ignore[attr-defined]
+    _, plain, _ = recogniser.statistics(items)
+    assert recogniser.whole.cache_info().currsize == 1  # type: ignore[attr-defined]
+    np.testing.assert_allclose(plain, recogniser.log_probs(items), rtol=1e-5, atol=1e-5)

@@ -20,7 +20,7 @@ from voxaffect.intake import accept_all
 from voxaffect.pcm import PcmReader
 from voxaffect.predictor import Predictor
 from voxaffect.result import Result
-from voxaffect.segmenter import Segmenter
+from voxaffect.segmenter import Segmenter, Step
 from voxaffect.speech_detector import SpeechDetector, detectors
 
 CLIPS = Path(voxaffect.__file__).parent / "clips"
@@ -127,8 +127,9 @@ def test_cues_do_not_depend_on_the_pieces(sizes: list[int], interval: int, hop: 
     assert cues(sizes) == cues([32_000])
 
 
-def _plain(value: Any) -> Any:
-    return value.tobytes() if isinstance(value, np.ndarray) else value
+def _plain(step: Step) -> list[Any]:
+    values = [value for name, value in vars(step).items() if name != "overlap"]
+    return [value.tobytes() if isinstance(value, np.ndarray) else value for value in values]
 
 
 @pytest.mark.parametrize("interval", [0.5, 1.0])

@@ -11,6 +11,7 @@ Arrays are (time, feature), float32: spectrogram (T, 200) dB, mfcc (T, 40), wave
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -29,7 +30,9 @@ from voxaffect.feature_options import (
     one_of,
     window_samples,
 )
+from voxaffect.overlap import Overlap, Place
 from voxaffect.spectral import (
+    BLOCK_FRAMES,
     HOP_LENGTH,
     SAMPLE_RATE,
     Floats,
@@ -96,7 +99,7 @@ def extract(
     >>> {name: values.shape for name, values in features.items()}
     {'spectrogram': (101, 200), 'mfcc': (101, 40)}
     """
-    return _extracted([_checked(waveform)], options, _checked_inputs(inputs))[0]
+    return _extracted([_checked(waveform)], options, _checked_inputs(inputs), _Shared())[0]
 
 
 def segments(
@@ -119,31 +122,83 @@ def segments(
 
 
 def segments_of_all(
-    waveforms: Sequence[ArrayLike], options: FeatureOptions, inputs: Sequence[str] = INPUTS
+    waveforms: Sequence[ArrayLike],
+    options: FeatureOptions,
+    inputs: Sequence[str] = INPUTS,
+    places: Sequence[Place] = (),
 ) -> list[list[dict[str, NDArray[Any]]]]:
     """`segments` of each of `waveforms`, bit by bit. Windows of the same length are computed together, which is faster.
 
-    Raises as `extract`.
+    `places` may say of each waveform where it stands in what signal: frames that it has in common with the stretch of
+    that signal before it are then not computed again. Raises as `extract`.
     """
     plain = [_checked(waveform) for waveform in waveforms]
     wanted = _checked_inputs(inputs)
     if options.segmentation == "padded":
         return [_padded_segments(each, options, wanted) for each in plain]
-    places = [(i, *span) for i, each in enumerate(plain) for span in segment_spans(len(each), options)]
-    by_length: dict[int, list[int]] = {}
-    for at, (_, start, stop) in enumerate(places):
-        by_length.setdefault(stop - start, []).append(at)
+    spans = [(i, *span) for i, each in enumerate(plain) for span in segment_spans(len(each), options)]
+    shared = bool(places) and _shares(options, wanted)
     items: dict[int, dict[str, NDArray[Any]]] = {}
-    for n_samples, alike in by_length.items():
-        for first in range(0, len(alike), TOGETHER):
-            part = alike[first : first + TOGETHER]
-            cut = [plain[i][start:stop] for i, start, stop in (places[at] for at in part)]
-            for at, item in zip(part, _extracted(cut, options, wanted), strict=True):
-                items[at] = {**item, "n_samples": np.array(n_samples, np.int64)}
+    left = list(range(len(spans)))
+    while left:  # of one signal a stretch after the other, of different signals together
+        taken: set[Overlap] = set()
+        alike: dict[tuple[int, range, int], list[int]] = {}
+        for at in left:
+            i, start, stop = spans[at]
+            common, shift = range(0), 0
+            if shared:
+                overlap, first = places[i]
+                if overlap in taken:
+                    continue
+                taken.add(overlap)
+                common, shift = overlap.common(first + start, stop - start, options.mfcc_stft)
+            alike.setdefault((stop - start, common, shift), []).append(at)
+        for (n_samples, common, shift), group in alike.items():
+            for part in (group[k : k + TOGETHER] for k in range(0, len(group), TOGETHER)):
+                cut = [plain[i][start:stop] for i, start, stop in (spans[at] for at in part)]
+                before = [places[spans[at][0]][0].mfcc for at in part] if common else []
+                found = _extracted(cut, options, wanted, _Shared(common, shift, before))
+                for at, item in zip(part, found, strict=True):
+                    items[at] = {**item, "n_samples": np.array(n_samples, np.int64)}
+                    if shared:
+                        overlap, first = places[spans[at][0]]
+                        overlap.start, overlap.n_samples = first + spans[at][1], n_samples
+                        overlap.mfcc = item["mfcc"]
+        left = [at for at in left if at not in items]
     result: list[list[dict[str, NDArray[Any]]]] = [[] for _ in plain]
-    for at, (i, _, _) in enumerate(places):
+    for at, (i, _, _) in enumerate(spans):
         result[i].append(items[at])
     return result
+
+
+def _shares(options: FeatureOptions, wanted: Sequence[str]) -> bool:
+    """Whether a frame of the MFCC is the same in every stretch that holds it, and nothing else needs its spectrum."""
+    own = options.reference != "peak" and options.pre_emphasis == 0.0
+    return own and "mfcc" in wanted and "spectrogram" not in wanted
+
+
+@dataclass(frozen=True)
+class _Shared:
+    """Blocks of frames that stretches have in common with those `before`, (T', 40) each, `shift` blocks later there."""
+
+    blocks: range = range(0)
+    shift: int = 0
+    before: Sequence[Floats | None] = ()
+
+    def runs(self, n_frames: int) -> list[range]:
+        """The blocks of `n_frames` that are left to be computed, those that follow each other together."""
+        n_blocks = -(-n_frames // BLOCK_FRAMES)
+        if not self.blocks:
+            return [range(n_blocks)]
+        return [run for run in (range(self.blocks.start), range(self.blocks.stop, n_blocks)) if run]
+
+    def copy_to(self, mfcc: Floats) -> None:
+        """Fill in what is known of `mfcc` (S, T, 40)."""
+        rows = slice(self.blocks.start * BLOCK_FRAMES, self.blocks.stop * BLOCK_FRAMES)
+        there = slice(rows.start + self.shift * BLOCK_FRAMES, rows.stop + self.shift * BLOCK_FRAMES)
+        for own, before in zip(mfcc, self.before, strict=False):  # of nothing there is no `before`
+            assert before is not None
+            own[rows] = before[there]
 
 
 def segment_spans(n_samples: int, options: FeatureOptions) -> list[tuple[int, int]]:
@@ -213,14 +268,14 @@ def collate(items: Sequence[Mapping[str, NDArray[Any]]]) -> dict[str, NDArray[An
 
 
 def _extracted(
-    plain: Sequence[Floats], options: FeatureOptions, wanted: Sequence[str]
+    plain: Sequence[Floats], options: FeatureOptions, wanted: Sequence[str], shared: _Shared
 ) -> list[dict[str, Floats]]:
     """The features of stretches (N,) of one length; of each they are as if it were alone."""
     signals = np.stack(plain) if len(plain) > 1 else plain[0][None]
     emphasised = _pre_emphasised(signals, options.pre_emphasis)
     features: dict[str, Floats] = {}
     if "spectrogram" in wanted or "mfcc" in wanted:
-        features |= _spectra(emphasised, options, "spectrogram" in wanted, "mfcc" in wanted)
+        features |= _spectra(emphasised, options, "spectrogram" in wanted, "mfcc" in wanted, shared)
     if "waveform" in wanted:
         features["waveform"] = emphasised
     if "log_mel" in wanted:
@@ -250,19 +305,24 @@ def _padded_segments(
     return items
 
 
-def _spectra(signals: Floats, options: FeatureOptions, spectrogram: bool, mfcc: bool) -> dict[str, Floats]:
+def _spectra(
+    signals: Floats, options: FeatureOptions, spectrogram: bool, mfcc: bool, shared: _Shared
+) -> dict[str, Floats]:
     """Spectrograms and MFCCs of signals (S, N); from one transform where both are of the same."""
     n = n_frames(signals.shape[1])
     relative = options.reference == "peak"
     levels = np.empty((len(signals), n, N_BINS), np.float32) if spectrogram else None
     bands = np.empty((len(signals), n, options.n_mels), np.float32) if mfcc else None
     peak = np.zeros(len(signals), np.float32)
+    runs = shared.runs(n)
     stfts = ([options.spectrogram_stft] if spectrogram else []) + ([options.mfcc_stft] if mfcc else [])
     for stft in dict.fromkeys(stfts):
         levels_here = levels if stft == options.spectrogram_stft else None
         bands_here = bands if stft == options.mfcc_stft else None
         # In single precision, bins 80 dB below the peak err by up to 5e-3 dB; cepstra average that out.
-        for frames, power in power_blocks(signals, stft, n, double=relative and levels_here is not None):
+        double = relative and levels_here is not None
+        blocks = [block for run in runs for block in run]
+        for frames, power in power_blocks(signals, stft, n, double=double, blocks=blocks):
             if levels_here is not None:
                 levels_here[:, frames] = power[..., :N_BINS]
                 if relative:
@@ -273,7 +333,11 @@ def _spectra(signals: Floats, options: FeatureOptions, spectrogram: bool, mfcc: 
     if levels is not None:
         features["spectrogram"] = _levels(levels, peak, options)
     if bands is not None:
-        features["mfcc"] = _cepstra(bands, options)
+        features["mfcc"] = cepstra = np.empty((*bands.shape[:2], N_MFCC), np.float32)
+        for run in runs:
+            rows = slice(run.start * BLOCK_FRAMES, run.stop * BLOCK_FRAMES)
+            cepstra[:, rows] = _cepstra(bands[:, rows], options)
+        shared.copy_to(cepstra)
     return features
 
 

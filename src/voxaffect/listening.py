@@ -14,7 +14,7 @@ from voxaffect.events import Event, StreamResult, UtteranceEnd
 from voxaffect.judge import Judge
 from voxaffect.recogniser import BATCH, Recogniser
 from voxaffect.result import ChannelSummary, Segment, Settings
-from voxaffect.segmenter import Cue, Segmenter
+from voxaffect.segmenter import Cue, Segmenter, to_judge
 from voxaffect.segments import Segments
 from voxaffect.speech_detector import detectors
 from voxaffect.utterances import End
@@ -112,7 +112,7 @@ class Listener:
     def catch_up(self) -> Iterator[Event]:
         """Say what is known by now, without waiting for as many windows as go through the model together."""
         cues, self._cues, self._n_waiting = self._cues, [], 0
-        answers = iter(self._recogniser.means([cue.samples for cue in cues if cue.samples is not None]))
+        answers = iter(self._recogniser.means(*to_judge(cues)))
         for cue in cues:
             event = self._judge.event(cue, None if cue.samples is None else next(answers))
             channel = self._channels[self._numbers.index(cue.channel)]

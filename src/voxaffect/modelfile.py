@@ -247,8 +247,10 @@ def list_models() -> list[Path]:
     ]
 
 
-def open_session(model: ModelFile, *, device: str = "auto", threads: int = 1) -> InferenceSession:
-    """A runtime session of the verified bytes of `model`.
+def open_session(
+    model: ModelFile, *, device: str = "auto", threads: int = 1, plain: bool = False
+) -> InferenceSession:
+    """A runtime session of the verified bytes of `model`; a `plain` one gives logits alone and need do less for them.
 
     `threads` is how many threads one inference may use. Raises UsageError `no_gpu` if device "cuda" is asked
     for and not there, and ArtefactError `model_refused` if the runtime cannot load the model.
@@ -275,7 +277,8 @@ def open_session(model: ModelFile, *, device: str = "auto", threads: int = 1) ->
     if has_cuda and device != "cpu":
         providers.insert(0, "CUDAExecutionProvider")
     try:
-        session = ort.InferenceSession(model.data, options, providers=providers)
+        data = onnx_fields.with_outputs(model.data, ("logits",)) if plain else model.data
+        session = ort.InferenceSession(data, options, providers=providers)
     except Exception as error:  # the runtime's own exceptions share no base class
         raise _refused(
             model.path, f"the runtime cannot load it ({str(error).splitlines()[0]})", model.sha256
@@ -333,7 +336,7 @@ def _check_graph(model: ModelFile, session: InferenceSession) -> None:
     # The exporter drops an input that nothing reads, so a graph may have fewer than these, never others.
     expected = {*model.inputs, "n_samples"}
     inputs = {value.name for value in session.get_inputs()}
-    outputs = [value.name for value in session.get_outputs()]
+    outputs = onnx_fields.outputs(model.data)
     if not inputs <= expected or "logits" not in outputs:
         reason = f"its graph takes {sorted(inputs)} and gives {outputs}"
         raise _refused(model.path, f"{reason}; expected {sorted(expected)} and ['logits']", model.sha256)

@@ -6,7 +6,7 @@ onnx.proto.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 _MAX_DEPTH = 100
 
@@ -22,7 +22,7 @@ _CHILDREN: Mapping[str, Mapping[int, str]] = {
     "tensor": {},
 }
 _METADATA_PROPS = 14  # of the model
-_GRAPH, _INITIALIZER = 7, 5  # of the model, of the graph
+_GRAPH, _INITIALIZER, _OUTPUT = 7, 5, 12  # of the model, of the graph
 _DIMS, _DATA_TYPE, _NAME, _RAW_DATA = 1, 2, 8, 9  # of a tensor
 _EXTERNAL_DATA, _DATA_LOCATION = 13, 14
 _FLOAT = 1
@@ -60,6 +60,53 @@ def float_tensors(data: bytes) -> dict[str, tuple[tuple[int, ...], bytes]]:
                     shape = tuple(d for n, value in tensor if n == _DIMS for d in _varints(value))
                     found[of.get(_NAME, b"").decode("utf-8")] = shape, of[_RAW_DATA]
     return found
+
+
+def outputs(data: bytes) -> list[str]:
+    """The names of what an ONNX file's graph gives; raises ValueError if broken."""
+    return [
+        _output_name(data, a, b)
+        for number, start, end in _fields(data, 0, len(data))
+        if number == _GRAPH
+        for field, a, b in _fields(data, start, end)
+        if field == _OUTPUT
+    ]
+
+
+def with_outputs(data: bytes, names: Collection[str]) -> bytes:
+    """The ONNX file with none but these outputs: a runtime leaves out what only the others need.
+
+    Raises ValueError if broken.
+    """
+    parts, before = [], 0
+    for number, start, end in _fields(data, 0, len(data)):
+        if number == _GRAPH:
+            graph = b"".join(_with_outputs(data, start, end, names))
+            parts += [bytes([_GRAPH << 3 | 2]), _as_varint(len(graph)), graph]
+        else:
+            parts.append(data[before:end])
+        before = end
+    return b"".join(parts)
+
+
+def _with_outputs(data: bytes, start: int, end: int, names: Collection[str]) -> Iterator[bytes]:
+    before = start
+    for number, a, b in _fields(data, start, end):
+        if number != _OUTPUT or _output_name(data, a, b) in names:
+            yield data[before:b]
+        before = b
+
+
+def _output_name(data: bytes, start: int, end: int) -> str:
+    return next((data[a:b].decode("utf-8") for n, a, b in _fields(data, start, end) if n == 1), "")
+
+
+def _as_varint(value: int) -> bytes:
+    groups = bytearray()
+    while value >= 0x80:
+        groups.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*groups, value])
 
 
 def _varints(value: bytes) -> Iterator[int]:

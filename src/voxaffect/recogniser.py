@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,12 +13,16 @@ import numpy.typing as npt
 from voxaffect.errors import VoxaffectError
 from voxaffect.features import FeatureOptions, collate, segments, segments_of_all
 from voxaffect.modelfile import ADAPTED, OFFSET, STATISTICS, VOICE, ModelFile, open_session
+from voxaffect.overlap import Place
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
 BATCH = 16
 """Items that go through the model together: enough to keep it busy, few enough for a small memory."""
+
+PLAIN = ("logits",)
+"""What a model gives that is not adapted."""
 
 Item = dict[str, npt.NDArray[Any]]
 Floats = npt.NDArray[np.float64]
@@ -32,14 +37,18 @@ class Recogniser:
     session: InferenceSession
     offset: npt.NDArray[np.float32] | None = None
     """What the enrolled voice adds to the model's statistics (D,): its answers are then adapted to that voice."""
+    whole: Callable[[], InferenceSession] | None = None
+    """Where `session` gives plain logits alone: opens what gives all that adapting needs."""
 
     def items(self, waveform: npt.NDArray[np.float32]) -> list[Item]:
         """What the model sees of `waveform` (N,) at 16 kHz: an item for each of its own windows in there."""
         return segments(waveform, self.features, self.model.inputs)
 
-    def items_of_all(self, waveforms: Sequence[npt.NDArray[np.float32]]) -> list[list[Item]]:
-        """`items` of each of `waveforms`, each (N,) at 16 kHz; faster together than one by one."""
-        return segments_of_all(waveforms, self.features, self.model.inputs)
+    def items_of_all(
+        self, waveforms: Sequence[npt.NDArray[np.float32]], places: Sequence[Place] = ()
+    ) -> list[list[Item]]:
+        """`items` of each of `waveforms`, each (N,) at 16 kHz; faster together, and with `places`, than one by one."""
+        return segments_of_all(waveforms, self.features, self.model.inputs, places)
 
     def log_probs(self, items: Sequence[Item]) -> npt.NDArray[np.float64]:
         """Log-softmax of every member's logits for each item: (n, M, K).
@@ -49,14 +58,17 @@ class Recogniser:
         parts = [self._run(items[i : i + BATCH]) for i in range(0, len(items), BATCH)]
         return _log_softmax(np.concatenate(parts))
 
-    def means(self, waveforms: Sequence[npt.NDArray[np.float32]]) -> list[Floats]:
+    def means(
+        self, waveforms: Sequence[npt.NDArray[np.float32]], places: Sequence[Place] = ()
+    ) -> list[Floats]:
         """Every member's mean log-probabilities (M, K) over each of `waveforms`, each (N,) at 16 kHz.
 
-        Waveforms of one recording or of many go through the model together. Raises as `log_probs`.
+        Waveforms of one recording or of many go through the model together. `places` may say where each stands (see
+        `features.segments_of_all`). Raises as `log_probs`.
         """
         if not waveforms:
             return []
-        by_waveform = self.items_of_all(waveforms)
+        by_waveform = self.items_of_all(waveforms, places)
         log_probs = self.log_probs([item for items in by_waveform for item in items])
         ends = np.cumsum([len(items) for items in by_waveform])
         return [part.mean(axis=0) for part in np.split(log_probs, ends[:-1])]
@@ -84,16 +96,17 @@ class Recogniser:
         return together, _log_softmax(np.concatenate(answers)), np.asarray(voice, dtype=np.float64)
 
     def _run(self, items: Sequence[Item]) -> npt.NDArray[np.float32]:
-        (logits,) = self._outputs(("logits" if self.offset is None else ADAPTED,), items)
+        (logits,) = self._outputs(PLAIN if self.offset is None else (ADAPTED,), items)
         return self._checked(logits, len(items))
 
     def _outputs(self, names: Sequence[str], items: Sequence[Item]) -> list[npt.NDArray[np.float32]]:
         batch = collate(items)
-        given = {value.name: batch[value.name] for value in self.session.get_inputs()}
+        session = self.session if self.whole is None or names == PLAIN else self.whole()
+        given = {value.name: batch[value.name] for value in session.get_inputs()}
         if self.offset is not None:
             given[OFFSET] = self.offset
         try:
-            return list(self.session.run(list(names), given))
+            return list(session.run(list(names), given))
         except Exception as error:  # the runtime's own exceptions share no base class
             raise self._failed(f"the runtime says: {str(error).splitlines()[0]}") from error
 
@@ -116,10 +129,14 @@ class Recogniser:
 def open_recogniser(model: ModelFile, *, device: str = "auto", threads: int = 1) -> Recogniser:
     """The model with its session; errors are those of `ModelFile.features` and `open_session`."""
     features = model.features
-    session = open_session(model, device=device, threads=threads)
-    return Recogniser(
-        replace(model, data=b""), features, session
-    )  # the runtime has its own copy of the bytes
+    session = open_session(model, device=device, threads=threads, plain=model.adapts)
+
+    @cache
+    def whole() -> InferenceSession:
+        return open_session(model, device=device, threads=threads)
+
+    # The runtime has its own copy of the bytes; a model that adapts is opened a second time only where it does.
+    return Recogniser(replace(model, data=b""), features, session, whole=whole if model.adapts else None)
 
 
 def _log_softmax(logits: npt.NDArray[np.float32]) -> Floats:

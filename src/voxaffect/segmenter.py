@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from voxaffect.overlap import Place
 from voxaffect.speech_detector import Asked, Decisions, hear
 from voxaffect.utterances import Detector, End, Start, Step, Utterances, Window
 from voxaffect.vad import quality_flags
@@ -33,6 +34,12 @@ class Cue:
         """What the model is to judge (n,) at 16 kHz, or None where there is no need or too little."""
         step = self.step
         return step.samples if isinstance(step, Window) and step.suffices else None
+
+
+def to_judge(cues: Sequence[Cue]) -> tuple[list[Floats], list[Place]]:
+    """The samples of those of `cues` that have some, and where each stands."""
+    windows = [cue.step for cue in cues if isinstance(cue.step, Window) and cue.step.suffices]
+    return [window.samples for window in windows], [window.place for window in windows]
 
 
 class Segmenter:
@@ -96,4 +103,4 @@ class Segmenter:
         return Cue(self._numbers[c], self._current[c], step, flags)
 
 
-__all__ = ["Cue", "Detector", "End", "Segmenter", "Start", "Step", "Window"]
+__all__ = ["Cue", "Detector", "End", "Segmenter", "Start", "Step", "Window", "to_judge"]

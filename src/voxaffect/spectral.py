@@ -11,7 +11,7 @@ two busy cores: 311 ms in place of 6).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -30,7 +30,8 @@ TAPERS = ("hamming", "hann")
 Floats = NDArray[np.float32]
 MelScale = Literal["htk", "slaney"]
 
-_BLOCK_FRAMES = 32
+BLOCK_FRAMES = 25
+"""Frames that are computed together; a second is whole blocks."""
 _LARGEST_PRODUCT = 2**18
 
 
@@ -55,14 +56,31 @@ class Stft:
         """Frequency bins from 0 Hz to the Nyquist frequency, both included."""
         return self.n_fft // 2 + 1
 
+    @property
+    def reach(self) -> int:
+        """Samples under the taper before the centre of a frame."""
+        return self.n_fft // 2 - (self.n_fft - self.length) // 2
+
+    def inner_blocks(self, n_samples: int) -> range:
+        """The blocks of frames of a signal of `n_samples` that see nothing beyond its ends."""
+        first = -(-self.reach // (HOP_LENGTH * BLOCK_FRAMES))
+        last_frame = (n_samples - self.length + self.reach) // HOP_LENGTH
+        return range(first, max(first, (last_frame + 1) // BLOCK_FRAMES))
+
 
 def power_blocks(
-    signals: Floats, stft: Stft, n_frames: int, *, double: bool = False
+    signals: Floats,
+    stft: Stft,
+    n_frames: int,
+    *,
+    double: bool = False,
+    blocks: Iterable[int] | None = None,
 ) -> Iterator[tuple[slice, Floats]]:
     """Yield the power spectra |X|^2 of `signals` (S, N) block by block: (which frames, (S, B, F) float32).
 
-    With `double` the transform is done in float64 and then rounded. The next block overwrites the array. A signal's
-    spectrum is the same to the last bit whatever the others are.
+    With `double` the transform is done in float64 and then rounded. `blocks` are the numbers of those that are wanted,
+    by default all. The next block overwrites the array. A block of a signal's spectrum is the same to the last bit
+    whatever the others are.
 
     Frame t is centred on sample 160 t. Beyond its ends a signal goes on as its mirror image (the end sample is not
     doubled), as often as it takes: every length has an answer.
@@ -72,15 +90,16 @@ def power_blocks(
     # float64 and back, in 1.6 times the time). That norm divides by n_fft, which the taper makes up for.
     taper = _taper(stft.taper, stft.length, double) * real(stft.n_fft)
     # Where samples lie in the FFT frame changes the phase alone: they go first, the zeros after them.
-    block = (len(signals), min(_BLOCK_FRAMES, n_frames))
+    block = (len(signals), min(BLOCK_FRAMES, n_frames))
     frames = np.zeros((*block, stft.n_fft), real)
     spectrum = np.empty((*block, stft.n_bins), complex_)
     parts = spectrum.view(real)  # of each bin its real and its imaginary part
     squares = np.empty(parts.shape, np.float32) if double else parts
     power = np.empty(spectrum.shape, np.float32)
-    reach = stft.n_fft // 2 - (stft.n_fft - stft.length) // 2  # samples under the taper before the centre
-    for first in range(0, n_frames, _BLOCK_FRAMES):
-        n = min(_BLOCK_FRAMES, n_frames - first)
+    reach = stft.reach
+    for number in range(-(-n_frames // BLOCK_FRAMES)) if blocks is None else blocks:
+        first = number * BLOCK_FRAMES
+        n = min(BLOCK_FRAMES, n_frames - first)
         start = first * HOP_LENGTH - reach
         stretch = np.ascontiguousarray(_mirrored(signals, start, start + (n - 1) * HOP_LENGTH + stft.length))
         # Overlapping rows over the same memory; unlike as_strided, this constructor checks the bounds.
@@ -103,8 +122,8 @@ def cosine_transform(rows: Floats, n_out: int) -> Floats:
     """The first `n_out` coefficients of each row's orthonormal DCT-II: (S, T, n_out) of (S, T, n)."""
     basis = _cosines(rows.shape[-1], n_out)
     transformed = np.empty((*rows.shape[:-1], n_out), np.float32)
-    for first in range(0, rows.shape[1], _BLOCK_FRAMES):
-        block = slice(first, first + _BLOCK_FRAMES)
+    for first in range(0, rows.shape[1], BLOCK_FRAMES):
+        block = slice(first, first + BLOCK_FRAMES)
         np.matmul(rows[:, block], basis, out=transformed[:, block])
     return transformed
 
@@ -151,7 +170,7 @@ def _mel_parts(n_fft: int, n_mels: int, scale: MelScale) -> tuple[tuple[slice, s
             used = np.flatnonzero(filters[:, first:last].any(axis=1))
             bins = slice(int(used[0]), int(used[-1]) + 1)
             parts.append((bins, slice(first, last), np.ascontiguousarray(filters[bins, first:last])))
-        if all(weights.size * _BLOCK_FRAMES <= _LARGEST_PRODUCT for _, _, weights in parts):
+        if all(weights.size * BLOCK_FRAMES <= _LARGEST_PRODUCT for _, _, weights in parts):
             break
     return tuple(parts)
 

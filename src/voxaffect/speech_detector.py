@@ -121,18 +121,19 @@ def _probabilities(asked: Sequence[tuple[SpeechDetector, Floats]]) -> list[Float
     before[1:] = frames[:-1, -CONTEXT:]
     before[starts] = [detector._before for detector, _ in heard]
     loud = (frames.var(axis=1) >= 10 ** (SILENCE_DBFS / 10)).reshape(-1, GROUP).any(axis=1).tolist()
-    wanted = np.zeros(len(frames), np.bool_)
+    asked_groups: list[bool] = []
     stretches: list[tuple[SpeechDetector, int]] = []  # and how many of its frames the network is asked of
-    for (detector, own), start in zip(heard, starts.tolist(), strict=True):
-        groups = slice(start // GROUP, (start + len(own)) // GROUP)
-        chosen = np.repeat(detector._asked(loud[groups]), GROUP)
-        wanted[start : start + len(own)] = chosen
-        stretches.append((detector, int(np.count_nonzero(chosen))))
-        detector._before = own[-1, -CONTEXT:].copy()
+    last = frames[starts + lengths - 1, -CONTEXT:]
+    for (detector, own), own_last in zip(heard, last, strict=True):
+        first = len(asked_groups)
+        chosen = detector._asked(loud[first : first + len(own) // GROUP])
+        asked_groups += chosen
+        stretches.append((detector, GROUP * sum(chosen)))
+        detector._before = own_last
+    wanted = np.repeat(asked_groups, GROUP)
     probabilities = np.zeros(len(frames), np.float32)
-    probabilities[wanted] = _through_network(
-        np.concatenate([before[wanted], frames[wanted]], axis=1), stretches
-    )
+    seen = np.concatenate([before, frames], axis=1)
+    probabilities[wanted] = _through_network(seen if wanted.all() else seen[wanted], stretches)
     said = iter(np.split(probabilities, starts[1:]))
     return [next(said) if len(frames) else np.zeros(0, np.float32) for _, frames in asked]
 

@@ -20,7 +20,7 @@ from voxaffect.intake import Intake, Opening
 from voxaffect.judge import Judge
 from voxaffect.pcm import Piece
 from voxaffect.recogniser import Recogniser
-from voxaffect.segmenter import Cue
+from voxaffect.segmenter import Cue, to_judge
 
 
 class Stream:
@@ -101,8 +101,7 @@ class Stream:
         return self._judge.event(cue, log_probs)
 
     def _answered(self, cues: Sequence[Cue]) -> list[Event]:
-        waveforms = [cue.samples for cue in cues if cue.samples is not None]
-        answers = iter(self._recogniser.means(waveforms))
+        answers = iter(self._recogniser.means(*to_judge(cues)))
         return [self.event(cue, None if cue.samples is None else next(answers)) for cue in cues]
 
 

@@ -7,13 +7,14 @@ alone, not on the pieces. Offline prediction, live streams and the server all ru
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from voxaffect.audio import SAMPLE_RATE
+from voxaffect.overlap import Overlap, Place
 
 Floats = npt.NDArray[np.float32]
 
@@ -67,6 +68,13 @@ class Window:
     final: bool
     trigger: str
     samples: Floats
+    overlap: Overlap = field(default_factory=Overlap, repr=False)
+    """What is known of the features of its channel."""
+
+    @property
+    def place(self) -> Place:
+        """Where its samples stand."""
+        return self.overlap, self.stop - len(self.samples)
 
     @property
     def suffices(self) -> bool:
@@ -105,6 +113,7 @@ class Utterances:
         self._group = detector.group if detector else 1
         self._window, self._hop, self._interval = window, hop, interval
         self._tail = _Tail()
+        self._overlap = Overlap()
         self._decided = 0  # samples of the frames that have been looked at
         self._run = 0  # frames of speech in a row, before an utterance
         self._last_stop = 0  # of the utterance before
@@ -186,10 +195,11 @@ class Utterances:
         if is_speech:
             self._voiced = self._decided
             self._speech += 0 if counted else self._frame
-        yield from self._whole_windows(min(self._limit, self._decided))
+        if self._next + self._window <= self._decided:
+            yield from self._whole_windows(min(self._limit, self._decided))
         if self._interval and self._tick <= self._decided:
             yield from self._meanwhile()
-        if self._decided - self._voiced >= round(MIN_PAUSE * SAMPLE_RATE):
+        if not is_speech and self._decided - self._voiced >= round(MIN_PAUSE * SAMPLE_RATE):
             yield from self._finish(self._limit)
 
     def _whole_windows(self, limit: int) -> Iterator[Step]:
@@ -216,7 +226,9 @@ class Utterances:
 
     def _cut(self, start: int, stop: int, final: bool, trigger: str) -> Window:
         heard = max(min(start, stop - self._window), self._last_stop, 0)
-        return Window(start, stop, self._decided, final, trigger, self._tail.cut(heard, stop).copy())
+        return Window(
+            start, stop, self._decided, final, trigger, self._tail.cut(heard, stop).copy(), self._overlap
+        )
 
     def _forget(self) -> None:
         """Drop what no window can need any more: each ends after the last speech, if any, or after what is decided."""

@@ -14,7 +14,7 @@ import numpy as np
 
 from voxaffect.features import FeatureOptions, segments_of_all
 from voxaffect.recogniser import Item
-from voxaffect.segmenter import Cue, End, Start, Step, Window
+from voxaffect.segmenter import Cue, End, Start, Step, Window, to_judge
 from voxaffect.serve import channel
 
 NONE = np.zeros(0, np.float32)
@@ -33,7 +33,8 @@ def pack(
     cues: Sequence[Cue], features: FeatureOptions, inputs: Sequence[str]
 ) -> tuple[list[list[Any]], list[bytes]]:
     """JSON values of `cues`, and the bytes of the items of those that have samples."""
-    made = iter(segments_of_all([cue.samples for cue in cues if cue.samples is not None], features, inputs))
+    samples, places = to_judge(cues)
+    made = iter(segments_of_all(samples, features, inputs, places))
     values, parts = [], []
     for cue in cues:
         items = [] if cue.samples is None else next(made)
