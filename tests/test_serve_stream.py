@@ -477,7 +477,7 @@ def test_when_the_process_that_hears_breaks_down_streams_are_told_and_the_next_a
         with level_stream(server) as after:
             after.send(pcm(LOUD))
             say(after, "session.close")
-            assert finals(messages(after)) == [(0.0, 1.7, "angry")]
+            assert finals(messages(after)) == [(0.0, 1.0, "happy")]
         assert server.metric('voxaffect_workers_replaced_total{reason="crashed"}') == 1
         assert server.hearing() != [hearing]
         assert server.predict(wav(LOUD)).status == 200

@@ -31,7 +31,7 @@ Heard: TypeAlias = list[HeardCue] | VoxaffectError
 
 REST = 3.0
 """Of hearing, in times of what it took."""
-LONGEST_REST = 0.04
+LONGEST_REST = 0.02
 PIECE_SECONDS = 0.5
 """Of one stream that are heard at once, at least, where there are so many."""
 AT_ONCE_SECONDS = 16.0

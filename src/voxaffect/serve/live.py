@@ -43,6 +43,7 @@ CLOSE_CODES = {
     "unreadable": 1007,
     "not_audio": 1007,
     "decoder_crashed": 1011,
+    "hearing_crashed": 1011,
     "inference_failed": 1011,
     "bug": 1011,
     "overloaded": 1013,
