@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
+import uvicorn
 
 from fake_models import write_model
 from serving import LOUD, Server, handshake, messages, pcm, read_all, running, until, wav
+from voxaffect.serve.protocol import GuardedProtocol
 
 CLIP = wav(LOUD)
 
@@ -188,3 +192,64 @@ def test_a_flood_of_pings_or_of_pieces_of_a_message_ends_the_stream(
         other.send(pcm(LOUD))
         other.send('{"type": "session.close"}')
         assert messages(other)[-1]["reason"] == "client"
+
+
+# who never reads an answer
+
+
+ANSWER = bytes(24 * 2**20)
+"""More than the system keeps for a connection."""
+
+
+async def large(scope: Any, receive: Any, send: Any) -> None:
+    """Answers everyone with ANSWER."""
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": ANSWER})
+
+
+async def with_large_answers(
+    scenario: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
+) -> None:
+    """Ask a server of large answers, and let `scenario` do what it likes with the answer."""
+    config = uvicorn.Config(large, http=GuardedProtocol, lifespan="off", log_config=None)
+    server = uvicorn.Server(config)
+    listener = socket.create_server(("127.0.0.1", 0))
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    while not server.started:
+        await asyncio.sleep(0.01)
+    reader, writer = await asyncio.open_connection(*listener.getsockname(), limit=2**14)
+    writer.write(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+    await scenario(reader, writer)
+    writer.close()
+    end = time.monotonic() + 30
+    while server.server_state.connections and time.monotonic() < end:
+        await asyncio.sleep(0.01)
+    assert not server.server_state.connections
+    server.should_exit = True
+    await serving
+
+
+def test_who_reads_nothing_of_a_large_answer_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(GuardedProtocol, "send_seconds", 0.3)
+
+    async def scenario(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(3.0)
+        with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
+            await reader.readexactly(len(ANSWER))
+
+    asyncio.run(with_large_answers(scenario))
+
+
+def test_who_reads_slowly_has_all_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(GuardedProtocol, "send_seconds", 0.5)
+
+    async def scenario(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        left = len(ANSWER)
+        for _ in range(12):  # over several looks
+            part = await reader.readexactly(2**20)
+            left -= len(part)
+            await asyncio.sleep(0.15)
+        await reader.readexactly(left)
+
+    asyncio.run(with_large_answers(scenario))

@@ -145,7 +145,7 @@ async def _serve(
         )
     )
     GuardedProtocol.head_seconds = settings.body_timeout
-    SocketProtocol.send_seconds = settings.send_timeout
+    GuardedProtocol.send_seconds = SocketProtocol.send_seconds = settings.send_timeout
     log.take_over()
     stop = _Stop(asyncio.get_running_loop())
     serving = asyncio.create_task(server.serve(sockets=[listener]))

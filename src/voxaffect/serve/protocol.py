@@ -14,6 +14,8 @@ from voxaffect.serve.problems import problem, status_of
 MAX_HEAD = 32_768
 """Bytes of request line and headers."""
 HEAD_SECONDS = 10.0
+SEND_SECONDS = 10.0
+"""How long a client may read nothing of an answer that waits for it."""
 LINGER_SECONDS = 5.0
 """How long a client may go on sending after an answer that ends its connection."""
 DRAIN_SECONDS = 10.0
@@ -60,6 +62,9 @@ class GuardedProtocol(HttpToolsProtocol):
     """uvicorn's protocol with a clock and a bound on what comes before a request is known."""
 
     head_seconds = HEAD_SECONDS
+    send_seconds = SEND_SECONDS
+    _unread: asyncio.TimerHandle | None = None
+    _read_on = False
     _clock: asyncio.TimerHandle | None = None
     _head_bytes = 0
     _in_head = True
@@ -74,7 +79,19 @@ class GuardedProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """It has gone."""
         self._stop_clock()
+        if self._unread is not None:
+            self._unread.cancel()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """More of an answer waits than the system takes."""
+        super().pause_writing()
+        self._watch_reader()
+
+    def resume_writing(self) -> None:
+        """The client reads."""
+        super().resume_writing()
+        self._read_on = True
 
     def data_received(self, data: bytes) -> None:
         """Bytes of heads are counted."""
@@ -120,6 +137,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """An answer is out, maybe before all of the body is in: the rest is read, and not for ever."""
         super().on_response_complete()
+        self._watch_reader()
         if self._lingering.body_open and not self.transport.is_closing():
             self._start_clock(DRAIN_SECONDS)
 
@@ -145,6 +163,22 @@ class GuardedProtocol(HttpToolsProtocol):
             )
             self.transport.write(head.encode() + body)
         self.transport.close()
+
+    def _watch_reader(self) -> None:
+        if self._unread is None:
+            self._look_at_reader(None)
+
+    def _look_at_reader(self, before: int | None) -> None:
+        """End the connection of who reads nothing: what is written for them would be kept for ever."""
+        plain = self._lingering.plain
+        left, read_on = plain.get_write_buffer_size(), self._read_on
+        self._unread, self._read_on = None, False
+        if not left:
+            return
+        if before is not None and left >= before and not read_on:
+            plain.abort()
+        else:
+            self._unread = self.loop.call_later(self.send_seconds, self._look_at_reader, left)
 
     def _start_clock(self, seconds: float) -> None:
         self._stop_clock()
