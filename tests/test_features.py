@@ -245,7 +245,7 @@ def test_beyond_its_ends_a_signal_is_its_mirror_image(n_samples: int) -> None:
 
 @pytest.mark.parametrize("options", PRESETS.values(), ids=PRESETS)
 def test_no_matrix_product_is_large_enough_to_be_split_over_cores(options: FeatureOptions) -> None:
-    n, limit = spectral.BLOCK_FRAMES, spectral._LARGEST_PRODUCT
+    n, limit = spectral.BLOCK_FRAMES, spectral.LARGEST_PRODUCT
     whisper = spectral.Stft(400, "hann", 400)
     for stft, n_mels in ((options.spectrogram_stft, 64), (options.mfcc_stft, options.n_mels), (whisper, 80)):
         for _, _, weights in spectral._mel_parts(stft.n_fft, n_mels, "htk"):

@@ -7,19 +7,17 @@ import io
 import threading
 import time
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
-from threadpoolctl import threadpool_info, threadpool_limits
 
 from fake_models import square, write_model
 from voxaffect.audio_length import audio_seconds
 from voxaffect.errors import AudioError, UsageError, VoxaffectError
 from voxaffect.modelfile import read_model
 from voxaffect.recogniser import Recogniser, open_recogniser
-from voxaffect.serve import channel, child, lifecycle, workers
+from voxaffect.serve import channel, child, workers
 from voxaffect.serve import scheduler as scheduling
 from voxaffect.serve.admission import Admission, BusyError
 from voxaffect.serve.body import ClientGoneError, Reservations, form_file, read_body
@@ -414,17 +412,3 @@ def test_an_error_is_the_same_object_everywhere() -> None:
         "request": "1",
     }
     assert status_of(UsageError("bad_value", "x")) == 400
-
-
-def test_the_server_computes_products_in_one_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def at_work(serving: Any) -> int:
-        serving.close()
-        return max(each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas")
-
-    monkeypatch.setattr(lifecycle.asyncio, "run", at_work)
-    monkeypatch.setattr(lifecycle, "limit_resources", lambda seconds: None)  # of this process
-    monkeypatch.setattr(lifecycle.sys, "setswitchinterval", lambda seconds: None)
-    with threadpool_limits(2, user_api="blas"):
-        model = write_model(tmp_path / "level.onnx")
-        assert lifecycle.run(ServeSettings(port=0), str(model), quiet=True) == 1
-        assert at_work(SimpleNamespace(close=lambda: None)) == 2

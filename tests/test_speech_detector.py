@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from voxaffect.audio import read_audio
 from voxaffect.cli import main
 from voxaffect.errors import ArtefactError, ExitCode
 from voxaffect.onnx_fields import float_tensors
+from voxaffect.spectral import LARGEST_PRODUCT
 from voxaffect.speech_detector import GROUP, SpeechDetector, detectors, hear, network, read_network
 from voxaffect.vad import LevelDetector
 
@@ -160,3 +162,16 @@ def test_every_fortieth_clip_of_the_corpora_has_speech(shared_corpora: Path) -> 
         if SpeechDetector()(frames).sum() < 4:
             lost.append(clip.name)
     assert len(lost) <= 1, lost
+
+
+def test_no_product_is_large_enough_to_be_split_over_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads that share so little wait for each other, busily: it took twice the processor's time."""
+    multiply, sizes = np.matmul, []
+
+    def spied(a: np.ndarray, b: np.ndarray, **named: Any) -> Any:
+        sizes.append(a.shape[-2] * a.shape[-1] * b.shape[-1])
+        return multiply(a, b, **named)
+
+    monkeypatch.setattr(np, "matmul", spied)
+    SpeechDetector()(np.random.default_rng(0).standard_normal((40, 512)).astype(np.float32) * 0.1)
+    assert 2**17 < max(sizes) <= LARGEST_PRODUCT

@@ -35,10 +35,10 @@ MODULES = {
 }
 """Names of import, where they differ from those of the package."""
 DECODERS = ("aac", "alac", "amrnb", "flac", "mp3", "opus", "pcm_alaw", "pcm_mulaw", "vorbis")
-GATHERED = 8
+GATHERED = 16
 """Streams whose windows go through the model together while it is timed."""
 TIMED_SECONDS = 6.0
-RESERVE = 0.4
+RESERVE = 0.5
 """Of the processor, for what is not timed here: sockets, other work of the machine, and not to be late."""
 
 OK, NOTE, FAILED = "ok", "note", "failed"
@@ -103,28 +103,34 @@ def timed(model: str | None = None) -> Timing:
 
     Raises ArtefactError of the model.
     """
+    from voxaffect.intake import Opening, accept_all
     from voxaffect.model_check import hum
-    from voxaffect.predictor import load
+    from voxaffect.modelfile import find_model, read_model
+    from voxaffect.recogniser import open_recogniser
+    from voxaffect.result import Settings
+    from voxaffect.segmenter import Cue, to_judge
 
-    predictor = load(model, device="cpu")
+    recogniser = open_recogniser(read_model(find_model(model)), device="cpu")
     samples = hum(TIMED_SECONDS)
     pieces = [samples[at : at + 1600] for at in range(0, len(samples), 1600)]
-    streams = [predictor.stream(vad=True) for _ in range(GATHERED)]
-    judged = [predictor.stream(vad=False) for _ in range(GATHERED)]
-    predictor.log_probs([samples[:48_000]] * GATHERED)  # the first call is slower
-    started = time.process_time()
-    for stream in streams:
-        for piece in pieces:
-            stream.accept(piece)
-    engine = time.process_time() - started
-    windows = [[cue.samples for piece in pieces for cue in stream.accept(piece)] for stream in judged]
-    together = list(
-        zip(*[[w for w in own if w is not None and len(w) == 48_000] for own in windows], strict=True)
-    )
-    started = time.process_time()
-    for batch in together:
-        predictor.log_probs(batch)
-    model_seconds = (time.process_time() - started) / (len(together) * GATHERED)
+
+    def heard(vad: bool) -> tuple[float, list[list[list[Cue]]]]:
+        """How long it took to hear the streams, and of each step the cues of each."""
+        settings = Settings(window=3.0, hop=1.0, vad=vad, channels="mix")
+        intakes = [Opening(settings, 16_000).intake() for _ in range(GATHERED)]
+        began = time.process_time()
+        cues = [accept_all([(intake, piece) for intake in intakes]) for piece in pieces]
+        return time.process_time() - began, [[own for own in step if isinstance(own, list)] for step in cues]
+
+    engine, _ = heard(True)
+    _, steps = heard(False)  # a hum is no speech, and is to be judged all the same
+    batches = [to_judge([cue for own in step for cue in own]) for step in steps]
+    whole = [batch for batch in batches if batch[0] and all(len(each) == 48_000 for each in batch[0])]
+    recogniser.means(*whole[0])  # the first call is slower
+    began = time.process_time()
+    for batch in whole[1:]:
+        recogniser.means(*batch)
+    model_seconds = (time.process_time() - began) / sum(len(samples) for samples, _ in whole[1:])
     return Timing(1000 * engine / (GATHERED * TIMED_SECONDS), 1000 * model_seconds, cores())
 
 

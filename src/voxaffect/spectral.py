@@ -32,7 +32,8 @@ MelScale = Literal["htk", "slaney"]
 
 BLOCK_FRAMES = 25
 """Frames that are computed together; a second is whole blocks."""
-_LARGEST_PRODUCT = 2**18
+LARGEST_PRODUCT = 2**18
+"""Multiplications that OpenBLAS does in one thread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +171,7 @@ def _mel_parts(n_fft: int, n_mels: int, scale: MelScale) -> tuple[tuple[slice, s
             used = np.flatnonzero(filters[:, first:last].any(axis=1))
             bins = slice(int(used[0]), int(used[-1]) + 1)
             parts.append((bins, slice(first, last), np.ascontiguousarray(filters[bins, first:last])))
-        if all(weights.size * BLOCK_FRAMES <= _LARGEST_PRODUCT for _, _, weights in parts):
+        if all(weights.size * BLOCK_FRAMES <= LARGEST_PRODUCT for _, _, weights in parts):
             break
     return tuple(parts)
 

@@ -22,6 +22,7 @@ import numpy.typing as npt
 
 from voxaffect.errors import ArtefactError
 from voxaffect.onnx_fields import float_tensors
+from voxaffect.spectral import LARGEST_PRODUCT
 from voxaffect.utterances import Detector
 from voxaffect.vad import LevelDetector
 
@@ -282,8 +283,15 @@ def _convolved(x: Floats, matrix: Floats, bias: Floats, stride: int) -> Floats:
 
 def _by_group(rows: Floats, matrix: Floats, size: int = GROUP) -> Floats:
     """`rows` @ `matrix`, always `size` rows at a time: the last bits of a product depend on how many there are."""
-    products: Floats = np.matmul(rows.reshape(-1, size, rows.shape[1]), matrix).reshape(len(rows), -1)
-    return products
+    groups = rows.reshape(-1, size, rows.shape[1])
+    n_parts = -(-size * matrix.size // LARGEST_PRODUCT)
+    if n_parts == 1:
+        return np.asarray(np.matmul(groups, matrix)).reshape(len(rows), -1)
+    n_columns = matrix.shape[1]
+    products = np.empty((*groups.shape[:2], n_columns), np.float32)
+    for part in [slice(i * n_columns // n_parts, (i + 1) * n_columns // n_parts) for i in range(n_parts)]:
+        np.matmul(groups, matrix[:, part], out=products[..., part])
+    return products.reshape(len(rows), -1)
 
 
 def _matrix(weight: Floats) -> Floats:

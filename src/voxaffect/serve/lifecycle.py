@@ -12,7 +12,6 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 
 import uvicorn
-from threadpoolctl import threadpool_limits
 
 from voxaffect.errors import ExitCode, ResourceError, UsageError
 from voxaffect.modelfile import find_model, read_model
@@ -51,8 +50,7 @@ def run(
     recogniser = open_recogniser(read_model(find_model(model)), device=device)
     detectors(True)  # refused now rather than at the first request
     listener = listen(settings.host, settings.port)
-    # The speech detector multiplies a few rows at a time: several threads would wait for each other, busily.
-    with listener, threadpool_limits(1, user_api="blas"):
+    with listener:
         return asyncio.run(_serve(settings, recogniser, listener, quiet))
 
 
