@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -96,7 +97,8 @@ def test_a_terminal_shows_level_label_and_course(
 ) -> None:
     played(Played(clip()))
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
-    monkeypatch.setenv("NO_COLOR", "1")
+    for name, value in (("NO_COLOR", "1"), ("TERM", "xterm"), ("COLUMNS", "80")):
+        monkeypatch.setenv(name, value)
     assert main(["listen", "--quiet"]) == ExitCode.OK
     captured = capsys.readouterr()
     assert captured.err == ""
@@ -252,6 +254,34 @@ def test_the_view_shows_what_was_heard_and_said() -> None:
     view.heard(64.0, 0.0)
     assert view.lines()[1] == "silent: too short to be judged"
     assert view.lines()[4] == f"last 60 s |{' ' * 60}| now"
+
+
+@pytest.mark.parametrize("columns", [40, 53, 80, 200])
+def test_no_line_is_longer_than_the_terminal(columns: int) -> None:
+    """It would be broken, and the view drawn over itself in the wrong place."""
+    view = live_view.LiveView(["angry", "disappointed", "sad"], colour=True)
+    view.say(UtteranceStart(1, 0.0))
+    view.say(result("disappointed", uncertain=True))
+    for second in range(1, 71):
+        view.heard(float(second + 35_990), 0.001)
+    lines = [re.sub(r"\x1b\[\d+m", "", line) for line in view.lines(columns)]
+    assert max(map(len, lines)) <= columns
+    seconds = min(60, columns - 16)
+    assert lines[-1] == f"last {seconds} s |{'?' * seconds}| now"
+
+
+@pytest.mark.parametrize(("term", "columns"), [("dumb", "80"), ("xterm", "30")])
+def test_a_terminal_that_cannot_be_drawn_in_has_words(
+    term: str, columns: str, played: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    monkeypatch.setenv("TERM", term)
+    monkeypatch.setenv("COLUMNS", columns)
+    played(Played(clip()))
+    assert main(["listen"]) == ExitCode.OK
+    said = capsys.readouterr().out
+    assert "\x1b" not in said
+    assert said.startswith("0:00:01  speech begins\n")
 
 
 def test_colours_are_for_terminals() -> None:

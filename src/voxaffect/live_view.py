@@ -10,6 +10,8 @@ from voxaffect.events import Event, StreamResult, UtteranceEnd, UtteranceStart
 
 COURSE_SECONDS = 60
 """How far back the course goes; one character a second."""
+MIN_COLUMNS = 40
+"""A terminal of less has no room for the view."""
 QUIETEST = -60.0
 """dBFS at the left end of the meter."""
 FULL, EMPTY = "█", "·"
@@ -49,8 +51,9 @@ class LiveView:
         else:
             self._result = event
 
-    def lines(self) -> list[str]:
-        """What is to be seen now, line by line."""
+    def lines(self, columns: int = 80) -> list[str]:
+        """What is to be seen now, line by line; none is longer than `columns`, of which MIN_COLUMNS are needed."""
+        columns = max(MIN_COLUMNS, columns)
         result = self._result
         if result is None or result.label is None:
             now = "nobody has spoken yet" if result is None else "too short to be judged"
@@ -58,20 +61,22 @@ class LiveView:
             doubt = ", uncertain" if result.uncertain else ""
             now = f"{self._painted(result.label, result.label)} {result.score:.2f}{doubt}"
         state = "speaking" if self._speaking else "silent"
-        rows = [
-            f"{clock(self._now)}  level {meter(self._level)} {_dbfs(self._level)}",
-            f"{state}: {now}",
-        ]
+        before, after = f"{clock(self._now)}  level ", f" {_dbfs(self._level)}"
+        bar = meter(self._level, min(20, columns - len(before) - len(after)))
+        rows = [f"{before}{bar}{after}", f"{state}: {now}"]
         width = max(map(len, self._labels))
         probs: Mapping[str, float] = result.probs if result else {}
+        longest = max(1, min(20, columns - width - len("  X   0.00")))
         for label in self._labels:
-            filled = round(20 * probs.get(label, 0.0))
+            filled = round(longest * probs.get(label, 0.0))
             rows.append(
                 f"  {self._letters[label]} {label:<{width}} "
-                f"{self._painted(label, FULL * filled)}{EMPTY * (20 - filled)} {probs.get(label, 0.0):.2f}"
+                f"{self._painted(label, FULL * filled)}{EMPTY * (longest - filled)} {probs.get(label, 0.0):.2f}"
             )
-        course = "".join(self._coloured(mark) for mark in self._course)
-        rows.append(f"last {COURSE_SECONDS} s |{PAUSE * (COURSE_SECONDS - len(self._course))}{course}| now")
+        seconds = min(COURSE_SECONDS, columns - len("last 60 s || now"))
+        marks = list(self._course)[-seconds:]
+        course = "".join(self._coloured(mark) for mark in marks)
+        rows.append(f"last {seconds} s |{PAUSE * (seconds - len(marks))}{course}| now")
         return rows
 
     def _mark(self) -> str:

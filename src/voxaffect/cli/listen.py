@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import sys
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -55,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     if args.seconds is not None and not args.seconds > 0:
         raise UsageError("bad_value", f"seconds is {args.seconds!r}; expected more than 0")
     with open_microphone(args.microphone) as source:
-        from voxaffect.live_view import LiveView
+        from voxaffect.live_view import MIN_COLUMNS, LiveView
         from voxaffect.predictor import load
 
         model = load(args.model, device=args.device)
@@ -66,7 +67,8 @@ def run(args: argparse.Namespace) -> int:
                 "Ctrl-C ends.",
                 file=sys.stderr,
             )
-        drawn = sys.stdout.isatty() and not args.json
+        can_draw = sys.stdout.isatty() and os.environ.get("TERM") != "dumb" and _columns() >= MIN_COLUMNS
+        drawn = can_draw and not args.json
         view = LiveView(model.labels, colour=drawn and not os.environ.get("NO_COLOR"))
         screen = _Screen(view, drawn, args.json)
         with suppress(KeyboardInterrupt):  # how it is meant to end
@@ -109,10 +111,14 @@ class _Screen:
                 print(spoken_line(event), flush=True)
         self._view.heard(seconds, rms)
         if self._drawn:
-            lines = self._view.lines()
+            lines = self._view.lines(_columns())
             up = f"\x1b[{self._height}A" if self._height else ""
             print(up + "".join(f"\r\x1b[K{line}\n" for line in lines), end="", flush=True)
             self._height = len(lines)
+
+
+def _columns() -> int:
+    return shutil.get_terminal_size().columns
 
 
 def _list(devices: Sequence[Device]) -> int:
