@@ -10,22 +10,23 @@ import asyncio
 import contextlib
 import json
 import time
-from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
 
+import numpy as np
+import numpy.typing as npt
+
 from voxaffect.audio import SAMPLE_RATE
 from voxaffect.errors import UsageError, VoxaffectError
-from voxaffect.formats import rounded
+from voxaffect.events import Event
 from voxaffect.pcm import ENCODINGS
 from voxaffect.segmenter import Cue
-from voxaffect.serve.cues import HeardCue
 from voxaffect.serve.hearing import PIECE_SECONDS, Ear, Heard
 from voxaffect.serve.live_config import LiveConfig
 from voxaffect.serve.opus import CONTAINERS, OpusDecoder
+from voxaffect.serve.outgoing import Outgoing
 from voxaffect.serve.ration import Ration
-from voxaffect.serve.scheduler import Flow
 from voxaffect.serve.security import SUBPROTOCOL, Receive, Scope, Send, refuse
 from voxaffect.serve.service import Service
 from voxaffect.stream import Stream
@@ -33,8 +34,6 @@ from voxaffect.stream import Stream
 STATS_SECONDS = 5.0
 END_SECONDS = 15.0
 """How long the last results of a stream may take."""
-MAX_WAITING = 12
-"""Windows of a stream that may wait for the model: 0.6 MB at 3 s; then nothing more is read."""
 CLOSE_CODES = {
     "not_json": 1003,
     "unknown_message": 1003,
@@ -80,14 +79,6 @@ async def live_stream(service: Service, scope: Scope, receive: Receive, send: Se
 
 
 @dataclass
-class _Pending:
-    cue: Cue
-    answer: asyncio.Future[Any] | None
-    came: float
-    """When the audio came that it is of."""
-
-
-@dataclass
 class Session:
     """One stream; `run` is its life."""
 
@@ -103,19 +94,14 @@ class Session:
         self._ear: Ear | None = None
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._decoder: OpusDecoder | None = None
-        self._flow = Flow(live=True)
-        self._pending: deque[_Pending] = deque()
-        self._waiting = 0
-        self._arrived = asyncio.Event()
-        self._room = asyncio.Event()
+        self._out = Outgoing(self.service, self.send)
         self._opened = asyncio.Event()
-        self._complete = False
         self._ration = Ration()
         self._last_heard = time.monotonic()
 
     async def run(self) -> None:
         """Until the client closes, leaves, errs or stays silent, or the server stops."""
-        sender = asyncio.create_task(self._send_events())
+        sender = asyncio.create_task(self._out.run(self._event))
         reader = asyncio.create_task(self._read())
         ticker = asyncio.create_task(self._tick())
         stopping = asyncio.create_task(self.service.draining.wait())
@@ -123,7 +109,7 @@ class Session:
         tasks: set[asyncio.Future[Any]] = {sender, reader, ticker, stopping, self._pump, self._failed}
         reason, code = "gone", 1000
         try:
-            await self._say(
+            await self._out.say(
                 {
                     "type": "session.created",
                     "session": self.id,
@@ -144,7 +130,7 @@ class Session:
         except (TimeoutError, OSError, _Disconnected):
             reason = "gone"
         finally:
-            self.service.scheduler.cancel(self._flow)
+            self._out.cancel()
             if self._ear is not None:
                 self.service.hearing.forget(self._ear)
             if self._decoder is not None:
@@ -185,16 +171,15 @@ class Session:
                     await self.service.hearing.all_of(self._ear)
                     if self._failed.done() and (error := self._failed.exception()) is not None:
                         self._ended_by(error)
-                    self._queue(await self.service.hearing.finish(self._ear))
-                self._complete = True
-                self._arrived.set()
+                    self._out.queue(await self.service.hearing.finish(self._ear))
+                self._out.complete()
                 await sender
             except VoxaffectError as error:
                 self._fatal = self._fatal or error
         fatal = self._fatal
         if fatal is not None:
             reason, code = "error", CLOSE_CODES.get(fatal.code, 1008)
-            await self._say_error(fatal, fatal=True)
+            await self._out.say_error(fatal, fatal=True)
         seconds = self._ear.received_seconds if self._ear else 0.0
         utterances = self._ear.n_utterances if self._ear else 0
         warnings = self._ear.warnings if self._ear else []
@@ -206,8 +191,8 @@ class Session:
         }
         if warnings:
             closed["warnings"] = [{"code": w.code, "message": w.message} for w in warnings]
-        await self._say(closed)
-        await self.send({"type": "websocket.close", "code": code, "reason": fatal.code if fatal else reason})
+        await self._out.say(closed)
+        await self._out.close(code, fatal.code if fatal else reason)
 
     async def _give_up(self) -> None:
         """Say that the last results did not come in time."""
@@ -216,8 +201,8 @@ class Session:
             f"the last results did not come within {END_SECONDS:g} s",
             hint="the server has too much to do; try again later",
         )
-        await self._say_error(error, fatal=True)
-        await self.send({"type": "websocket.close", "code": CLOSE_CODES[error.code], "reason": error.code})
+        await self._out.say_error(error, fatal=True)
+        await self._out.close(CLOSE_CODES[error.code], error.code)
 
     async def _read(self) -> None:
         while True:
@@ -243,7 +228,7 @@ class Session:
             await self._update(message)
         elif kind == "flush":
             if self._ear is not None:
-                self._queue(await self.service.hearing.pause(self._ear))
+                self._out.queue(await self.service.hearing.pause(self._ear))
         elif kind == "session.close":
             raise StreamEndError("client", 1000)
         else:
@@ -254,12 +239,12 @@ class Session:
     async def _update(self, message: dict[str, Any]) -> None:
         if self._stream is not None or self._decoder is not None:
             error = UsageError("config_fixed", "session.update comes before the first audio")
-            await self._say_error(error, fatal=False)
+            await self._out.say_error(error, fatal=False)
             return
         self._config = self._config.updated(message)
         if self._config.encoding in ENCODINGS:
             self._config.open(self.service.predictor)  # what is out of range is said now
-        await self._say({"type": "session.updated", "config": self._config.to_dict()})
+        await self._out.say({"type": "session.updated", "config": self._config.to_dict()})
 
     async def _audio(self, data: bytes) -> None:
         self._ration.take(len(data))
@@ -295,9 +280,7 @@ class Session:
         while ear.seconds >= PIECE_SECONDS:
             ear.room.clear()
             await ear.room.wait()
-        while self._waiting >= MAX_WAITING:
-            self._room.clear()
-            await self._room.wait()
+        await self._out.room()
 
     def _heard(self, heard: Heard, came: float) -> None:
         """Take what came of a piece that came in at `came`."""
@@ -306,46 +289,16 @@ class Session:
         if isinstance(heard, Exception):
             wrong = heard
         else:
-            self._queue(heard, came)
+            self._out.queue(heard, came)
             if self._ear.received_seconds > self.service.settings.stream_duration:
                 wrong = StreamEndError("too_long", 1008)
         if wrong is not None:
             self.service.hearing.forget(self._ear)
             self._failed.set_exception(wrong)
 
-    def _queue(self, heard: list[HeardCue], came: float | None = None) -> None:
-        came = time.monotonic() if came is None else came
-        for each in heard:
-            answer = None
-            if each.items:
-                self._waiting += 1
-                answer = asyncio.wrap_future(self.service.scheduler.judge(self._flow, each.items))
-                answer.add_done_callback(lambda done: done.cancelled() or done.exception())  # looked at
-            self._pending.append(_Pending(each.cue, answer, came))
-        if heard:
-            self._arrived.set()
-
-    async def _send_events(self) -> None:
-        while True:
-            while not self._pending:
-                if self._complete:
-                    return
-                self._arrived.clear()
-                await self._arrived.wait()
-            first = self._pending[0]
-            log_probs = None if first.answer is None else (await first.answer)[0]
-            self._pending.popleft()
-            assert self._stream is not None
-            event = self._stream.event(first.cue, log_probs)
-            if first.answer is not None:
-                self._waiting -= 1
-                self._room.set()
-                self.service.metrics.time(
-                    "voxaffect_stream_lag_seconds",
-                    "Time from the audio of a result to the result.",
-                    time.monotonic() - first.came,
-                )
-            await self._say(rounded(event.to_dict()))
+    def _event(self, cue: Cue, log_probs: npt.NDArray[np.float64] | None) -> Event:
+        assert self._stream is not None
+        return self._stream.event(cue, log_probs)
 
     async def _tick(self) -> None:
         while True:
@@ -354,23 +307,14 @@ class Session:
             if now - self._last_heard > self.service.settings.idle_timeout:
                 raise StreamEndError("idle", 1008)
             if self._ear is not None:
-                lag = now - self._pending[0].came if self._pending else 0.0
-                await self._say(
+                await self._out.say(
                     {
                         "type": "stats",
                         "audio_seconds": round(self._ear.received_seconds, 3),
-                        "lag_seconds": round(lag, 3),
+                        "lag_seconds": round(self._out.lag_seconds, 3),
                         "dropped_frames": 0,
                     }
                 )
-
-    async def _say(self, message: dict[str, Any]) -> None:
-        text = json.dumps(message, separators=(",", ":"), allow_nan=False)
-        async with asyncio.timeout(self.service.settings.send_timeout):
-            await self.send({"type": "websocket.send", "text": text})
-
-    async def _say_error(self, error: VoxaffectError, *, fatal: bool) -> None:
-        await self._say({"type": "error", **error.to_dict(), "fatal": fatal})
 
     def _limits(self) -> dict[str, Any]:
         from voxaffect.serve.lifecycle import MAX_FRAME
