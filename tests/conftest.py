@@ -37,10 +37,10 @@ def shared_weights() -> Path:
 @pytest.fixture
 def sound_is_speech(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lets levels stand for speech: the fake model's square waves are no speech to a speech detector."""
-    from voxaffect import enrolling, listening, stream
+    from voxaffect import enrolling, intake, listening
     from voxaffect.speech_detector import detectors
 
-    for module in (enrolling, listening, stream):
+    for module in (enrolling, intake, listening):
         monkeypatch.setattr(module, "detectors", lambda vad: detectors("level" if vad is True else vad))
 
 

@@ -160,7 +160,9 @@ def test_windows_wait_for_company_where_the_audio_comes_fast(
     sizes = []
     means = type(model._recogniser).means
     monkeypatch.setattr(
-        type(model._recogniser), "means", lambda self, waves: sizes.append(len(waves)) or means(self, waves)
+        type(model._recogniser),
+        "means",
+        lambda self, *given: sizes.append(len(given[0])) or means(self, *given),
     )
     monkeypatch.setattr(prediction.time, "monotonic", lambda: 0.0)
     for _ in model.hear(write_wav(Path("long.wav"), square(0.4, 40.0))).events():
