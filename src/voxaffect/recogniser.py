@@ -70,8 +70,7 @@ class Recogniser:
             return []
         by_waveform = self.items_of_all(waveforms, places)
         log_probs = self.log_probs([item for items in by_waveform for item in items])
-        ends = np.cumsum([len(items) for items in by_waveform])
-        return [part.mean(axis=0) for part in np.split(log_probs, ends[:-1])]
+        return averaged(log_probs, [len(items) for items in by_waveform])
 
     def statistics(self, items: Sequence[Item]) -> tuple[Floats, Floats, Floats]:
         """Of a model that can adapt: statistics (n, D) and plain log-probabilities (n, M, K) of each item, and what
@@ -137,6 +136,11 @@ def open_recogniser(model: ModelFile, *, device: str = "auto", threads: int = 1)
 
     # The runtime has its own copy of the bytes; a model that adapts is opened a second time only where it does.
     return Recogniser(replace(model, data=b""), features, session, whole=whole if model.adapts else None)
+
+
+def averaged(log_probs: Floats, counts: Sequence[int]) -> list[Floats]:
+    """The mean (M, K) of each run of items in `log_probs` (n, M, K), of which `counts` says how long they are."""
+    return [part.mean(axis=0) for part in np.split(log_probs, np.cumsum(counts)[:-1])]
 
 
 def _log_softmax(logits: npt.NDArray[np.float32]) -> Floats:

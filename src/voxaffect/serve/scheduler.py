@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from voxaffect.errors import VoxaffectError
 from voxaffect.features import HOP_LENGTH, SAMPLE_RATE
-from voxaffect.recogniser import BATCH, Item, Recogniser
+from voxaffect.recogniser import BATCH, Item, Recogniser, averaged
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 QUANTUM = 1.0
@@ -209,8 +209,7 @@ class Scheduler:
     def _log_probs(self, batch: list[_Window]) -> list[Floats]:
         """(M, K) of each window, the mean of its items."""
         log_probs = self._recogniser.log_probs([item for window in batch for item in window.items])
-        ends = np.cumsum([len(window.items) for window in batch])
-        return [part.mean(axis=0) for part in np.split(log_probs, ends[:-1])]
+        return averaged(log_probs, [len(window.items) for window in batch])
 
     def _alone(self, window: _Window) -> Floats | VoxaffectError:
         """The window by itself: what spoils a batch must not spoil the others in it."""
