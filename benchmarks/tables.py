@@ -3,8 +3,8 @@
     python benchmarks/tables.py [--check]
 
 Between the markers `<!-- NAME:begin -->` and `<!-- NAME:end -->` of a document stands the table NAME, one of TABLES,
-and nothing else; README.md has all but the ablations. Without an option the documents are rewritten; with `--check`
-nothing is, and the exit code is 1 if a document differs from what the files say.
+and nothing else; README.md has all but those of ELSEWHERE. Without an option the documents are rewritten; with
+`--check` nothing is, and the exit code is 1 if a document differs from what the files say.
 """
 
 from __future__ import annotations
@@ -41,6 +41,9 @@ AGAINST: Mapping[str, Mapping[str, str]] = {
     }
 }
 """Study -> variant -> the one that it is set beside in the table of ablations, unless that is the first."""
+ELSEWHERE = ("ablations", "serving")
+"""Tables that stand in a document of their own."""
+SERVING_HEADER = "| what | measured |\n|---|--:|\n"
 SHORTCUT_HEADER = (
     "| recipe | shortcut | UA without, % | UA with it, % | points it buys [95 %] | p |\n"
     "|---|---|--:|--:|---|--:|\n"
@@ -58,7 +61,7 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
         text = wanted = document.read_text(encoding="utf-8")
         for name, block in blocks.items():
             try:
-                wanted_here = document.name == "README.md" and name != "ablations"
+                wanted_here = document.name == "README.md" and name not in ELSEWHERE
                 if wanted_here or any(marker in text for marker in markers(name)):
                     wanted = filled(wanted, name, block)
             except ValueError as error:
@@ -215,6 +218,41 @@ def shortcuts(results: Path) -> str:
     return SHORTCUT_HEADER + "".join(rows) if rows else ""
 
 
+def serving(results: Path) -> str:
+    """The Markdown table of what `benchmarks/streams.py` and `benchmarks/server.py` measured, by their --json."""
+    folder = results / "benchmarks"
+    rows = []
+    for file in sorted(folder.glob("streams-*.json"), key=lambda path: load(path)["streams"]):
+        it = load(file)
+        what = f"{it['streams']} live streams for {it['seconds']:.0f} s, a result a second: late, p50 and p99, ms"
+        rows.append((what, f"{it['late p50, ms']:.0f} and {it['late p99, ms']:.0f}"))
+        server, generator = (it[f"{who}'s share of a core"] for who in ("server", "generator"))
+        share = f"{server:.2f} and {generator:.2f}"
+        rows.append(
+            (f"the same: cores of {it['cores']} taken by the server and by the load generator", share)
+        )
+    if (folder / "server.json").is_file():
+        it = load(folder / "server.json")
+        refusals = f"{it['overload: refusals p50, ms']:.0f} and {it['overload: refusals p99, ms']:.0f}"
+        rows += [
+            ("clips of 5 s over HTTP: peak, a second", f"{it['peak, requests/s']:.1f}"),
+            (
+                "at 70 % of it: p99 over the p50 without load",
+                f"{it['at 70 % of peak: p99 over unloaded p50']:.2f}",
+            ),
+            ("ten times the peak: answered, % of the peak", f"{it['overload: goodput over peak, %']:.1f}"),
+            ("the same: refusals after, p50 and p99, ms", refusals),
+            ("the same: without an answer", it["overload: without an answer"]),
+        ]
+    if (folder / "sigterm.json").is_file():
+        it = load(folder / "sigterm.json")
+        rows += [
+            (f"SIGTERM under load, {it['SIGTERM: times']} times: answered", it["SIGTERM: answered"]),
+            ("the same: accepted and lost", it["SIGTERM: accepted and lost"]),
+        ]
+    return SERVING_HEADER + "".join(f"| {what} | {measured} |\n" for what, measured in rows) if rows else ""
+
+
 def estimate(measure: Mapping[str, float]) -> str:
     """A measure with its interval, in percent."""
     return f"**{percent(measure['value'])}** [{percent(measure['low'])}, {percent(measure['high'])}]"
@@ -236,6 +274,7 @@ TABLES: Mapping[str, Callable[[Path], str]] = {
     "studies": studies,
     "shortcuts": shortcuts,
     "ablations": ablations,
+    "serving": serving,
 }
 """Name -> what makes that table of the folder results/."""
 

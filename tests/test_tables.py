@@ -389,3 +389,45 @@ def test_adapted_figures_have_a_row_of_their_own_after_the_plain_ones() -> None:
     for row, file in zip(rows, ("predictions.csv", "predictions_adapted.csv"), strict=True):
         evaluation = evaluate(read_csv(ROOT / "results/ravdess-adapted" / file))
         assert f"**{100 * evaluation.ua.value:.1f}**" in row
+
+
+def test_what_the_server_holds_is_what_the_benchmarks_wrote(tmp_path: Path) -> None:
+    assert tables.serving(tmp_path) == ""
+    folder = tmp_path / "benchmarks"
+    folder.mkdir()
+    for n in (200, 50):
+        streams = {
+            "streams": n,
+            "seconds": 300.0,
+            "cores": 2,
+            "late p50, ms": 120.4,
+            "late p99, ms": 340.6,
+            "server's share of a core": 0.514,
+            "generator's share of a core": 0.05,
+        }
+        (folder / f"streams-{n}.json").write_text(json.dumps(streams))
+    http = {
+        "peak, requests/s": 33.04,
+        "at 70 % of peak: p99 over unloaded p50": 2.222,
+        "overload: goodput over peak, %": 79.95,
+        "overload: refusals p50, ms": 45.0,
+        "overload: refusals p99, ms": 60.3,
+        "overload: without an answer": 0,
+    }
+    (folder / "server.json").write_text(json.dumps(http))
+    stops = {"SIGTERM: times": 15, "SIGTERM: answered": 421, "SIGTERM: accepted and lost": 0}
+    (folder / "sigterm.json").write_text(json.dumps(stops))
+    header, rule, *rows = tables.serving(tmp_path).splitlines()
+    assert {line.count("|") for line in (header, rule, *rows)} == {3}
+    assert rows[0] == "| 50 live streams for 300 s, a result a second: late, p50 and p99, ms | 120 and 341 |"
+    assert rows[1] == "| the same: cores of 2 taken by the server and by the load generator | 0.51 and 0.05 |"
+    assert rows[2].startswith("| 200 live streams")
+    assert [row.split("|")[2].strip() for row in rows[4:]] == [
+        "33.0",
+        "2.22",
+        "80.0",
+        "45 and 60",
+        "0",
+        "421",
+        "0",
+    ]
