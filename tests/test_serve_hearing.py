@@ -23,7 +23,7 @@ from voxaffect.predictor import load
 from voxaffect.result import Settings
 from voxaffect.segmenter import Window
 from voxaffect.serve import channel, child, hearing
-from voxaffect.serve.hearing import Answer, Asked, Ear, Heard, Hearing, HearingProcess
+from voxaffect.serve.hearing import Answer, Asked, Ear, Heard, Hearing, HearingProcess, weight_of
 
 OPENING = Opening(Settings(window=3.0, hop=1.0, vad="level", channels="mix"), 16_000)
 
@@ -189,6 +189,24 @@ def test_no_more_is_heard_at_once_than_the_others_can_wait_for(calls: list[list[
 
     played(scenario)
     assert [len(call) for call in calls] == [16, 16, 16, 2]
+
+
+def test_who_asks_for_more_windows_weighs_more(calls: list[list[Asked]]) -> None:
+    settings = Settings(window=10.0, hop=0.25, vad="level", channels="split")
+    heavy = Opening(settings, 16_000, channels=2, interval=0.25)
+    assert weight_of(heavy) == pytest.approx(2 * 4 * 10 / 3)
+    assert weight_of(OPENING) == 1.0
+
+    async def scenario(ears: Hearing) -> None:
+        told = [Told(ears, heavy) for _ in range(3)] + [Told(ears) for _ in range(16)]
+        for each in told:
+            ears.take(each.ear, b"x", 0.5)
+        for each in told:
+            await ears.all_of(each.ear)
+        assert all(each.answers == [[b"x"]] for each in told)
+
+    played(scenario)
+    assert [len(call) for call in calls] == [2, 7, 10]
 
 
 def test_a_pause_comes_after_what_was_taken_before(calls: list[list[Asked]]) -> None:

@@ -201,6 +201,9 @@ def messages_to_the_end(stream: ClientConnection) -> list[dict[str, Any]]:
         (json.dumps({"type": "session.update", "channels": True}), 1008, "bad_value"),
         (json.dumps({"type": "session.update", "encoding": "mp3"}), 1008, "bad_value"),
         (json.dumps({"type": "session.update", "interval": 1e-9}), 1008, "bad_value"),
+        (json.dumps({"type": "session.update", "window": 10.5}), 1008, "bad_value"),
+        (json.dumps({"type": "session.update", "hop": 0.2}), 1008, "bad_value"),
+        ('{"type": "session.update", "hop": NaN}', 1008, "bad_value"),
         (json.dumps({"type": "session.update", "colour": "red"}), 1008, "unknown_option"),
     ],
 )

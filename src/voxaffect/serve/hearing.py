@@ -35,7 +35,7 @@ LONGEST_REST = 0.02
 PIECE_SECONDS = 0.5
 """Of one stream that are heard at once, at least, where there are so many."""
 AT_ONCE_SECONDS = 16.0
-"""Of audio that is heard at once: about 30 ms of work."""
+"""Of audio that is heard at once, by its weight: less than 100 ms of work."""
 PATIENCE = 10.0
 """Seconds after which it is looked whether something is heard; what then takes as many again is given up."""
 START_SECONDS = 60.0
@@ -69,6 +69,8 @@ class Ear:
 
     number: int
     heard: Callable[[Heard, float], None]
+    weight: float = 1.0
+    """How much work a second of it is, beside a second of a stream with a window of 3 s every second."""
     pieces: deque[tuple[bytes, float]] = field(default_factory=deque)
     """What has come in and is not heard yet, and how many seconds that is."""
     seconds: float = 0.0
@@ -107,6 +109,18 @@ class Ear:
         self.received_seconds, self.n_utterances = answer.received_seconds, answer.n_utterances
         self.warnings = answer.warnings
         return answer.cues
+
+
+def weight_of(opening: Opening) -> float:
+    """How much work a second of such a stream is, by the windows in it; at least 1.
+
+    >>> from voxaffect.result import Settings
+    >>> weight_of(Opening(Settings(window=3.0, hop=1.0, vad=True, channels="mix"), 16_000))
+    1.0
+    """
+    settings = opening.settings
+    windows = 0.5 * (1 / settings.hop + 1 / opening.interval) * settings.window / 3.0
+    return max(1.0, windows) * (opening.channels if settings.channels == "split" else 1)
 
 
 class HearingProcess(Child):
@@ -169,7 +183,7 @@ class Hearing:
 
     def open(self, opening: Opening, heard: Callable[[Heard, float], None]) -> Ear:
         """The ear of a stream that is heard as `opening` says, which `Opening.intake` found no fault with."""
-        ear = Ear(next(self._numbers), heard)
+        ear = Ear(next(self._numbers), heard, weight_of(opening))
         self._thread.submit(self._open, ear.number, opening)
         return ear
 
@@ -239,7 +253,7 @@ class Hearing:
             ear = next(iter(self._due))
             del self._due[ear]
             piece, seconds, came = ear.next()
-            total += seconds
+            total += seconds * ear.weight
             ear.busy = True
             taken.append((ear, came))
             asked.append(Asked(ear.number, piece))
@@ -258,7 +272,7 @@ class Hearing:
             if not ear.forgotten:
                 ear.heard(ear.took(answer), came)
         ended = time.monotonic()
-        behind = sum(ear.seconds for ear in self._due) >= AT_ONCE_SECONDS
+        behind = sum(ear.seconds * ear.weight for ear in self._due) >= AT_ONCE_SECONDS
         self._not_before = ended + (0.0 if behind else min(LONGEST_REST, REST * (ended - began)))
         self._planned = False
         self._plan()

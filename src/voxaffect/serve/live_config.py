@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
@@ -11,6 +12,8 @@ from voxaffect.predictor import Predictor
 from voxaffect.serve.opus import CONTAINERS
 from voxaffect.stream import Stream
 
+MAX_WINDOW, MIN_HOP = 10.0, 0.25
+"""Seconds: what takes more work or memory is for recordings, which wait for their turn."""
 KINDS: dict[str, tuple[type, ...]] = {
     "encoding": (str,),
     "sample_rate": (int,),
@@ -56,6 +59,11 @@ class LiveConfig:
             raise UsageError(
                 "bad_value", f"unknown encoding {config.encoding[:40]!r}; expected one of {allowed}"
             )
+        for name, low, high in (("window", 0.0, MAX_WINDOW), ("hop", MIN_HOP, math.inf)):
+            value = getattr(config, name)
+            if value is not None and not low <= value <= high:
+                wanted = f"at most {high:g}" if high < math.inf else f"at least {low:g}"
+                raise UsageError("bad_value", f"{name} is {value:g}; a live stream has {wanted} seconds")
         if config.vad not in (True, False, "level"):
             raise UsageError("bad_value", f"vad is {str(config.vad)[:40]!r}; expected true, false or 'level'")
         return config

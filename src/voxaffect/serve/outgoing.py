@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from voxaffect.audio import SAMPLE_RATE
 from voxaffect.errors import VoxaffectError
 from voxaffect.events import Event
 from voxaffect.formats import rounded
@@ -22,8 +23,8 @@ from voxaffect.serve.scheduler import Flow
 from voxaffect.serve.security import Send
 from voxaffect.serve.service import Service
 
-MAX_WAITING = 12
-"""Windows of a stream that may wait for the model: 0.6 MB at 3 s; then nothing more is read."""
+MAX_WAITING_SECONDS = 36.0
+"""Of windows of a stream that may wait for the model: 0.6 MB; then nothing more is read."""
 
 
 @dataclass
@@ -32,6 +33,8 @@ class _Pending:
     answer: asyncio.Future[Any] | None
     came: float
     """When the audio came that it is of."""
+    seconds: float
+    """How long a window the model judges for it."""
 
 
 class Outgoing:
@@ -41,7 +44,7 @@ class Outgoing:
         self._service, self._send = service, send
         self._flow = Flow(live=True)
         self._pending: deque[_Pending] = deque()
-        self._waiting = 0
+        self._waiting = 0.0  # seconds of windows
         self._arrived = asyncio.Event()
         self._room = asyncio.Event()
         self._complete = False
@@ -55,12 +58,13 @@ class Outgoing:
         """Have `heard` judged and said; it is of audio that came in at `came` (monotonic), by default now."""
         came = time.monotonic() if came is None else came
         for each in heard:
-            answer = None
+            answer, seconds = None, 0.0
             if each.items:
-                self._waiting += 1
+                seconds = sum(float(item["n_samples"]) for item in each.items) / SAMPLE_RATE
+                self._waiting += seconds
                 answer = asyncio.wrap_future(self._service.scheduler.judge(self._flow, each.items))
                 answer.add_done_callback(lambda done: done.cancelled() or done.exception())  # looked at
-            self._pending.append(_Pending(each.cue, answer, came))
+            self._pending.append(_Pending(each.cue, answer, came, seconds))
         if heard:
             self._arrived.set()
 
@@ -74,8 +78,8 @@ class Outgoing:
         self._service.scheduler.cancel(self._flow)
 
     async def room(self) -> None:
-        """Return when no more windows than MAX_WAITING wait for the model."""
-        while self._waiting >= MAX_WAITING:
+        """Return when less than MAX_WAITING_SECONDS wait for the model."""
+        while self._waiting >= MAX_WAITING_SECONDS:
             self._room.clear()
             await self._room.wait()
 
@@ -92,7 +96,7 @@ class Outgoing:
             self._pending.popleft()
             said = event(first.cue, log_probs)
             if first.answer is not None:
-                self._waiting -= 1
+                self._waiting -= first.seconds
                 self._room.set()
                 self._service.metrics.time(
                     "voxaffect_stream_lag_seconds",
