@@ -55,6 +55,11 @@ class Connection:
         self.open_still = b"connection: close" not in lower
         return int(head[9:12])
 
+    @property
+    def ended(self) -> bool:
+        """Whether the server has closed it."""
+        return self._reader.at_eof()
+
     def close(self) -> None:
         """Let go of it."""
         self._writer.close()
@@ -131,6 +136,9 @@ async def open_loop(port: int, data: bytes, rate: float, seconds: float) -> Load
 
     async def one(due: float) -> None:
         nonlocal n_open
+        while free and free[-1].ended:  # the server has closed it after some seconds without a request
+            free.pop().close()
+            n_open -= 1
         connection: Connection | None = free.pop() if free else None
         try:
             if connection is None:
