@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
-from itertools import count
+from itertools import count, islice
 from typing import Any, TypeAlias
 
 from voxaffect.audio import Notice
@@ -142,13 +142,12 @@ class HearingProcess(Child):
         pieces = [{"stream": each.stream, "bytes": len(each.piece), "then": each.then} for each in asked]
         channel.send(self.sink, {"type": "hear", "pieces": pieces}, *(each.piece for each in asked))
         header, payload = channel.receive(self.source)
-        values = [value for answer in header["answers"] for value in answer.get("cues", ())]
-        cues = iter(unpack(values, payload))
+        cues = iter(unpack(header["cues"], payload))
         return [
             channel.error_of(answer["error"])
             if "error" in answer
             else Answer(
-                [next(cues) for _ in answer["cues"]],
+                list(islice(cues, answer["n_cues"])),
                 answer["received_seconds"],
                 answer["n_utterances"],
                 [Notice(*notice) for notice in answer["warnings"]],

@@ -7,7 +7,9 @@ and the model it would wait for the interpreter's lock more than it works.
 from __future__ import annotations
 
 import signal
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from itertools import accumulate
 from typing import IO, Any
 
 from voxaffect.errors import VoxaffectError
@@ -43,11 +45,12 @@ def serve(source: IO[bytes], sink: IO[bytes]) -> None:
             hearer.drop(header["stream"])
         else:
             try:
-                answers, parts = hearer.hear(header["pieces"], payload)
+                heard, parts = hearer.hear(header["pieces"], payload)
             except Exception as error:  # a mistake of ours must not end everybody's stream
                 bug = VoxaffectError("bug", f"{type(error).__name__}: {error}", hint="please report it")
-                answers, parts = [{"error": channel.told(bug)} for _ in header["pieces"]], []
-            channel.send(sink, {"type": "heard", "answers": answers}, *parts)
+                answer = {"error": channel.told(bug)}
+                heard, parts = {"answers": [answer] * len(header["pieces"]), "cues": []}, []
+            channel.send(sink, {"type": "heard", **heard}, *parts)
 
 
 class Hearer:
@@ -67,43 +70,40 @@ class Hearer:
         """A stream is over."""
         self._intakes.pop(number, None)
 
-    def hear(self, pieces: list[dict[str, Any]], payload: bytes) -> tuple[list[dict[str, Any]], list[bytes]]:
+    def hear(self, pieces: list[dict[str, Any]], payload: bytes) -> tuple[dict[str, Any], list[bytes]]:
         """What follows from the next piece of each of different streams, and then from its end or a pause there."""
-        found: list[tuple[Intake | None, bytes]] = []
-        at = 0
-        for piece in pieces:
-            found.append((self._intakes.get(piece["stream"]), payload[at : at + piece["bytes"]]))
-            at += piece["bytes"]
-        heard = iter(accept_all([(intake, data) for intake, data in found if intake and data]))
+        ends = accumulate(piece["bytes"] for piece in pieces)
+        data = [payload[end - piece["bytes"] : end] for piece, end in zip(pieces, ends, strict=True)]
+        intakes = [self._intakes.get(piece["stream"]) for piece in pieces]
+        fed = [(intake, part) for intake, part in zip(intakes, data, strict=True) if intake and part]
+        heard = iter(accept_all(fed))
         answers: list[dict[str, Any]] = []
-        parts: list[bytes] = []
-        decided: list[list[Cue]] = []
-        for piece, (intake, data) in zip(pieces, found, strict=True):
-            said = next(heard) if intake and data else []
-            if intake is None:
-                answers.append({"error": channel.told(lost())})
-            elif isinstance(said, VoxaffectError):
+        decided: list[Cue] = []
+        for piece, intake, part in zip(pieces, intakes, data, strict=True):
+            said: list[Cue] | VoxaffectError = lost() if intake is None else next(heard) if part else []
+            if isinstance(said, VoxaffectError):
                 answers.append({"error": channel.told(said)})
-            else:
-                then = piece["then"]
-                more = intake.finish() if then == "finish" else intake.pause() if then == "pause" else []
-                decided.append([*said, *more])
-                answers.append(
-                    {
-                        "received_seconds": intake.received_seconds,
-                        "n_utterances": intake.n_utterances,
-                        "warnings": [[notice.code, notice.message] for notice in intake.warnings],
-                    }
-                )
-        values, parts = cues.pack([cue for own in decided for cue in own], self._features, self._inputs)
-        sizes = iter(len(own) for own in decided)
-        start = 0
-        for answer in answers:
-            if "error" not in answer:
-                n = next(sizes)
-                answer["cues"] = values[start : start + n]
-                start += n
-        return answers, parts
+                continue
+            assert intake is not None
+            own = said + _THEN[piece["then"]](intake)
+            decided += own
+            answers.append(
+                {
+                    "n_cues": len(own),
+                    "received_seconds": intake.received_seconds,
+                    "n_utterances": intake.n_utterances,
+                    "warnings": [[notice.code, notice.message] for notice in intake.warnings],
+                }
+            )
+        values, parts = cues.pack(decided, self._features, self._inputs)
+        return {"answers": answers, "cues": values}, parts
+
+
+_THEN: Mapping[str | None, Callable[[Intake], list[Cue]]] = {
+    None: lambda intake: [],
+    "pause": Intake.pause,
+    "finish": Intake.finish,
+}
 
 
 def lost() -> VoxaffectError:
