@@ -64,8 +64,9 @@ class Fake:
     def hear(self, asked: Sequence[Asked]) -> list[Answer | VoxaffectError]:
         assert threading.current_thread().name.startswith("voxaffect-hearing")
         self.calls.append(list(asked))
-        if any(each.piece == b"crash" for each in asked):
-            raise channel.ChannelError("gone")
+        for piece, error in ((b"crash", channel.ChannelError("gone")), (b"odd", KeyError("answers"))):
+            if any(each.piece == piece for each in asked):
+                raise error
         bad = VoxaffectError("non_finite", "no")
         return [
             bad
@@ -225,10 +226,11 @@ def test_a_pause_comes_after_what_was_taken_before(calls: list[list[Asked]]) -> 
     ]
 
 
-def test_when_the_process_breaks_down_a_new_one_hears(calls: list[list[Asked]]) -> None:
+@pytest.mark.parametrize("piece", [b"crash", b"odd"])
+def test_when_the_process_breaks_down_a_new_one_hears(calls: list[list[Asked]], piece: bytes) -> None:
     async def scenario(ears: Hearing) -> None:
         told = Told(ears)
-        ears.take(told.ear, b"crash", 0.1)
+        ears.take(told.ear, piece, 0.1)
         await ears.all_of(told.ear)
         (error,) = told.answers
         assert isinstance(error, VoxaffectError)

@@ -323,6 +323,6 @@ class Hearing:
     def _hear(self, asked: Sequence[Asked]) -> list[Answer | VoxaffectError]:
         try:
             return self._alive().hear(asked)
-        except (channel.ChannelError, OSError):
+        except Exception:  # it has gone, or says what nobody understands: others must be heard all the same
             self._replace()
             return [lost() for _ in asked]
