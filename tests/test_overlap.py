@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from voxaffect import features, spectral
+from voxaffect import extraction, spectral
 from voxaffect.features import NATIVE, PUBLISHED, FeatureOptions, segments, segments_of_all
 from voxaffect.overlap import Overlap
 
@@ -57,7 +57,7 @@ def blocks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
             counts[-1] += 1
             yield each
 
-    monkeypatch.setattr(features, "power_blocks", counted)
+    monkeypatch.setattr(extraction, "power_blocks", counted)
     return counts
 
 
