@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from voxaffect import features, spectral
+from voxaffect import extraction, features, spectral
 from voxaffect.errors import UsageError
 from voxaffect.features import (
     INPUTS,
@@ -325,13 +325,13 @@ def test_nothing_but_what_is_asked_for_is_computed(
     options: FeatureOptions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     transforms: list[int] = []
-    real = features.power_blocks
+    real = extraction.power_blocks
 
     def counted(signal, stft, n, **kwargs):  # type: ignore[no-untyped-def]
         transforms.append(stft.n_fft)
         return real(signal, stft, n, **kwargs)
 
-    monkeypatch.setattr(features, "power_blocks", counted)
+    monkeypatch.setattr(extraction, "power_blocks", counted)
     shared = options.preset == "native"
     for inputs, expected in {
         ("waveform",): [],
