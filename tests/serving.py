@@ -173,7 +173,10 @@ def start(
 
 
 def _hears(pid: int) -> bool:
-    return b"hearing_worker" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    try:
+        return b"hearing_worker" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:  # it has just ended
+        return False
 
 
 def _read(stream: Any, lines: list[str]) -> None:
