@@ -12,8 +12,8 @@ from voxaffect.spectral import BLOCK_FRAMES, HOP_LENGTH, Floats, Stft
 class Overlap:
     """The MFCCs (T, 40) of the stretch of a signal that was last computed: `n_samples` from its sample `start`.
 
-    It spares work and changes no bit: what does not fit is computed anew. Threads may share it; feature options must
-    stay the same.
+    It spares work and changes no bit: what does not fit is computed anew. As the signal, it is for one thread at a
+    time; feature options must stay the same.
     """
 
     start: int = 0

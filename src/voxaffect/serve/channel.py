@@ -69,6 +69,11 @@ def told(error: VoxaffectError) -> dict[str, Any]:
     return {**error.to_dict(), "usage": isinstance(error, UsageError)}
 
 
+def bug(error: Exception) -> VoxaffectError:
+    """What is told of a mistake of ours."""
+    return VoxaffectError("bug", f"{type(error).__name__}: {error}", hint="please report it")
+
+
 def error_of(header: dict[str, Any]) -> VoxaffectError:
     """The error that `header` tells of."""
     kind = UsageError if header.get("usage") else VoxaffectError

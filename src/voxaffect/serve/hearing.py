@@ -278,9 +278,7 @@ class Hearing:
 
     async def _asked(self, asked: Sequence[Asked]) -> list[Answer | VoxaffectError]:
         work = asyncio.wrap_future(self._thread.submit(self._hear, asked))
-        for _ in range(
-            2
-        ):  # a machine that stood still for a while is not to be taken for a process that does
+        for _ in range(2):  # a machine that stood still for a while is not taken for a process that does
             if (await asyncio.wait([work], timeout=PATIENCE))[0]:
                 return work.result()
         if self._process is not None:

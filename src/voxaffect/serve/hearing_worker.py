@@ -6,9 +6,7 @@ and the model it would wait for the interpreter's lock more than it works.
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from itertools import accumulate
 from typing import IO, Any
 
@@ -18,17 +16,13 @@ from voxaffect.modelfile import ModelFile
 from voxaffect.result import Settings
 from voxaffect.segmenter import Cue
 from voxaffect.serve import channel, cues
-from voxaffect.serve.worker import described_model, limit_resources
+from voxaffect.serve.worker import described_model, serve_parent
 from voxaffect.speech_detector import detectors
 
 
 def main() -> None:
     """Serve the process that started this one."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, which ends its workers itself
-    source, sink = channel.take_standard_streams()
-    limit_resources(None)
-    with suppress(channel.ChannelError, BrokenPipeError, KeyboardInterrupt):
-        serve(source, sink)
+    serve_parent(serve, None)
 
 
 def serve(source: IO[bytes], sink: IO[bytes]) -> None:
@@ -47,8 +41,7 @@ def serve(source: IO[bytes], sink: IO[bytes]) -> None:
             try:
                 heard, parts = hearer.hear(header["pieces"], payload)
             except Exception as error:  # a mistake of ours must not end everybody's stream
-                bug = VoxaffectError("bug", f"{type(error).__name__}: {error}", hint="please report it")
-                answer = {"error": channel.told(bug)}
+                answer = {"error": channel.told(channel.bug(error))}
                 heard, parts = {"answers": [answer] * len(header["pieces"]), "cues": []}, []
             channel.send(sink, {"type": "heard", **heard}, *parts)
 

@@ -7,7 +7,6 @@ Opus in pieces that begin and end anywhere; FFmpeg reads them as they come, thro
 from __future__ import annotations
 
 import os
-import signal
 import threading
 from contextlib import suppress
 from typing import IO, Any
@@ -19,7 +18,7 @@ import numpy.typing as npt
 from voxaffect.errors import VoxaffectError
 from voxaffect.pcm import PcmReader
 from voxaffect.serve import channel
-from voxaffect.serve.worker import MEMORY, limit_resources
+from voxaffect.serve.worker import MEMORY, serve_parent
 
 BLOCK_SAMPLES = 1600
 """At 16 kHz, that go to the server together: 100 ms."""
@@ -168,11 +167,7 @@ def serve(source: IO[bytes], sink: IO[bytes]) -> None:
 
 def main() -> None:
     """Serve the process that started this one."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    source, sink = channel.take_standard_streams()
-    limit_resources(MEMORY)
-    with suppress(channel.ChannelError, BrokenPipeError):
-        serve(source, sink)
+    serve_parent(serve, MEMORY)
     os._exit(0)  # threads may be waiting for audio that never comes
 
 

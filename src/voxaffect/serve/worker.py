@@ -71,11 +71,16 @@ def described_model(facts: dict[str, Any]) -> ModelFile:
 
 def main() -> None:
     """Serve the process that started this one."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, which ends its workers itself
     if hasattr(os, "nice"):
         os.nice(NICENESS)
+    serve_parent(serve, MEMORY)
+
+
+def serve_parent(serve: Callable[[IO[bytes], IO[bytes]], None], memory: int | None) -> None:
+    """Let `serve` answer the process that started this one until that has gone, within `memory` bytes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, which ends its workers itself
     source, sink = channel.take_standard_streams()
-    limit_resources(MEMORY)
+    limit_resources(memory)
     with suppress(channel.ChannelError, BrokenPipeError, KeyboardInterrupt):
         serve(source, sink)
 
@@ -134,8 +139,7 @@ def _answer(predictor: Predictor, header: dict[str, Any], payload: bytes) -> tup
         refusal = ResourceError("out_of_memory", "this recording takes more memory than there is")
         return {"type": "error", **channel.told(refusal)}, b""
     except Exception as error:
-        bug = VoxaffectError("bug", f"{type(error).__name__}: {error}", hint="please report it")
-        return {"type": "error", **channel.told(bug)}, b""
+        return {"type": "error", **channel.told(channel.bug(error))}, b""
 
 
 def rendered(result: Any, name: str) -> bytes:
