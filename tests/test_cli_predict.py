@@ -75,6 +75,12 @@ def test_a_table_is_printed_and_nothing_is_written(predict: Predict, here: Path)
     assert listed(here) == ["a.wav"]
 
 
+def test_a_dash_for_the_folder_prints(predict: Predict, here: Path) -> None:
+    happy()
+    assert predict("a.wav", "-o", "-") == predict("a.wav")
+    assert listed(here) == ["a.wav"]
+
+
 def test_every_format_comes_out_of_stdout_alone(predict: Predict) -> None:
     happy()
     for name in formats.names():

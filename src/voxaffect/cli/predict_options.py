@@ -52,9 +52,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o",
         dest="output",
+        type=_folder,
         metavar="DIR",
         help="write one file per input and format into DIR; without --resume or --overwrite only if none "
-        "of them is there (default: print)",
+        'of them is there (default, as "-": print)',
     )
     parser.add_argument(
         "-f",
@@ -167,6 +168,10 @@ def format_names(args: argparse.Namespace) -> list[str]:
     if args.output is None and (args.resume or (args.overwrite and args.plot is None)):
         raise UsageError("no_output_folder", "--resume and --overwrite are about files", hint="add -o DIR")
     return names
+
+
+def _folder(text: str) -> str | None:
+    return None if text == "-" else text  # as with other commands, "-" is where the command prints
 
 
 def _channels(text: str) -> str | int:

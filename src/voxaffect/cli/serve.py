@@ -32,7 +32,7 @@ OPTIONS = {
     "port": ("N", "listen on this port; 0 for any that is free (default: 8000)"),
     "max_upload_mb": ("MB", "refuse larger bodies (default: 25)"),
     "max_duration": ("S", "refuse longer recordings (default: 7200)"),
-    "workers": ("N", "processes that read short recordings (default: as many as cores, at least 2)"),
+    "workers": ("N", "processes that read short recordings (default: one more than cores)"),
     "queue_seconds": ("S", "audio of short recordings that may be waiting (default: 600)"),
     "streams": ("N", "live streams at a time (default: 200)"),
     "drain_timeout": ("S", "how long what was accepted may take once it is told to stop (default: 30)"),

@@ -107,8 +107,8 @@ class ServeSettings:
 
     @property
     def n_workers(self) -> int:
-        """Processes that read short recordings."""
-        return self.workers or max(2, os.cpu_count() or 1)
+        """Processes that read short recordings: while one waits for the model, another has its core."""
+        return self.workers or (os.cpu_count() or 1) + 1
 
     def hosts(self, port: int) -> frozenset[str]:
         """The values of Host that are answered when listening on `port`; lower case."""
