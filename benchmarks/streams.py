@@ -3,9 +3,10 @@
     python benchmarks/streams.py [--streams N,...] [--seconds S] [--interval S] [--json]
 
 Every stream sends 100 ms of 16-bit audio at 16 kHz every 100 ms, speech with hardly a pause, so nearly each interval
-of each stream has a window that goes through the model. A result is late by the time from when its last sample was
-sent to when the result arrived; each stream is closed when its own audio is over. The load generator runs on the same
-machine; its own share of a core is stated. The full measurement: `--streams 100,200,300,400 --seconds 300`.
+of each stream has a window that goes through the model. Each is at another place of that audio: they would else all
+end an utterance in the same second. A result is late by the time from when its last sample was sent to when the result
+arrived; each stream is closed when its own audio is over. The load generator runs on the same machine; its own share
+of a core is stated. The full measurement: `--streams 100,200,300,400 --seconds 300`.
 """
 
 from __future__ import annotations
@@ -119,7 +120,10 @@ async def measure(n: int, seconds: float, interval: float) -> dict[str, object]:
         for i, stream in enumerate(streams):  # not all in step: starts are spread over an interval
             stream.started = began + interval * i / n
         await asyncio.gather(
-            *(send(stream, frames, round(seconds / FRAME_SECONDS), close) for stream in streams)
+            *(
+                send(stream, frames, i * len(frames) // n, round(seconds / FRAME_SECONDS), close)
+                for i, stream in enumerate(streams)
+            )
         )
         wall = time.perf_counter() - before[1]
         share, server_share = own_share(before), (server.cpu_seconds() - cpu) / wall
@@ -143,11 +147,12 @@ async def measure(n: int, seconds: float, interval: float) -> dict[str, object]:
         }
 
 
-async def send(stream: Listener, frames: list[bytes], count: int, close: bytes) -> None:
-    """`count` frames, each when its audio has passed, then `close`: the last result must not wait for other streams."""
+async def send(stream: Listener, frames: list[bytes], first: int, count: int, close: bytes) -> None:
+    """`count` frames from number `first`, each when its audio has passed, then `close`: the last result must not wait
+    for other streams."""
     for i in range(count):
         await asyncio.sleep(stream.started + FRAME_SECONDS * (i + 1) - time.perf_counter())
-        stream.transport.write(frames[i % len(frames)])
+        stream.transport.write(frames[(first + i) % len(frames)])
     stream.transport.write(close)
 
 

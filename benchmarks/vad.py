@@ -166,7 +166,7 @@ def detectors() -> dict[str, tuple[Callable[[Array], Scores], float]]:
 
 
 def _voxaffect(x: Array) -> Scores:
-    return SpeechDetector()(x[: len(x) - len(x) % 2048].reshape(-1, 512)).astype(float), 512
+    return SpeechDetector()(x[: len(x) - len(x) % 512].reshape(-1, 512)).astype(float), 512
 
 
 def _silero_sequence() -> Callable[[Array], Scores]:
@@ -241,7 +241,7 @@ class Given:
     """A detector that has decided already, for `Utterances`."""
 
     def __init__(self, decisions: Array, frame: int) -> None:
-        self.frame, self.group, self._decisions, self._at = frame, 1, decisions, 0
+        self.frame, self._decisions, self._at = frame, decisions, 0
 
     def __call__(self, frames: Array) -> Array:
         """The next decisions, one for each of `frames`."""

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 import voxaffect
-from voxaffect import speech_detector
+from voxaffect import speech_detector, speech_network
 from voxaffect.audio import read_audio
 from voxaffect.cli import main
 from voxaffect.errors import ArtefactError, ExitCode
 from voxaffect.onnx_fields import float_tensors
-from voxaffect.spectral import LARGEST_PRODUCT
-from voxaffect.speech_detector import GROUP, SpeechDetector, detectors, hear, network, read_network
+from voxaffect.speech_detector import SpeechDetector, detectors, hear
+from voxaffect.speech_network import GRAPH, STEPS, network, read_network
 from voxaffect.vad import LevelDetector
 
 CLIPS = Path(voxaffect.__file__).parent / "clips"
@@ -33,7 +33,7 @@ def unknown_network() -> object:
 def test_without_the_package_it_is_said_and_the_rest_works(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(speech_detector, "PACKAGES", ("not_installed_at_all",))
+    monkeypatch.setattr(speech_network, "PACKAGES", ("not_installed_at_all",))
     clip = str(CLIPS / "even.wav")
     assert main(["predict", clip]) == ExitCode.NOTHING_USABLE
     err = capsys.readouterr().err
@@ -85,11 +85,10 @@ def test_what_was_heard_before_silence_is_forgotten_after_it() -> None:
     assert not speech[n + 8 : -n].any()
     assert speech[-n:].mean() == pytest.approx(speech[:n].mean(), abs=0.05)
     assert SpeechDetector()(np.zeros((0, 512), np.float32)).shape == (0,)
-    assert GROUP * 512 == 2048
 
 
 def test_many_are_heard_together_bit_by_bit_as_each_alone() -> None:
-    """Groups come as they come: none, one or several of each; some are silence that the network is not asked of."""
+    """Frames come as they come: none, one or several of each; some are silence that the network is not asked of."""
     rng = np.random.default_rng(3)
     x = read_audio(CLIPS / "even.wav").samples[:, 0]
     x = np.concatenate([x[: len(x) - len(x) % 2048], np.zeros(2048 * 12, np.float32), x[: 2048 * 4]])
@@ -102,7 +101,7 @@ def test_many_are_heard_together_bit_by_bit_as_each_alone() -> None:
     heard: list[list[np.ndarray]] = [[] for _ in sounds]
     at = [0] * len(sounds)
     while any(i < len(frames) for i, frames in zip(at, sounds, strict=True)):
-        ends = [i + GROUP * int(rng.integers(4)) for i in at]
+        ends = [i + int(rng.integers(13)) for i in at]
         asked = [(each, frames[i:end]) for each, frames, i, end in zip(many, sounds, at, ends, strict=True)]
         for said, answer in zip(heard, hear(asked), strict=True):
             said.append(answer)
@@ -164,14 +163,46 @@ def test_every_fortieth_clip_of_the_corpora_has_speech(shared_corpora: Path) -> 
     assert len(lost) <= 1, lost
 
 
-def test_no_product_is_large_enough_to_be_split_over_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Threads that share so little wait for each other, busily: it took twice the processor's time."""
-    multiply, sizes = np.matmul, []
+def test_the_graph_is_what_its_module_makes() -> None:
+    onnx = pytest.importorskip("onnx")
+    from voxaffect.speech_graph import graph
 
-    def spied(a: np.ndarray, b: np.ndarray, **named: Any) -> Any:
-        sizes.append(a.shape[-2] * a.shape[-1] * b.shape[-1])
-        return multiply(a, b, **named)
+    assert onnx.load_from_string(GRAPH.read_bytes()) == graph()
 
-    monkeypatch.setattr(np, "matmul", spied)
-    SpeechDetector()(np.random.default_rng(0).standard_normal((40, 512)).astype(np.float32) * 0.1)
-    assert 2**17 < max(sizes) <= LARGEST_PRODUCT
+
+def test_its_probabilities_are_those_of_its_makers_graph() -> None:
+    """Theirs takes a frame at a time."""
+    ort = pytest.importorskip("onnxruntime")
+    theirs = ort.InferenceSession(weights_file(), providers=["CPUExecutionProvider"])
+    x = read_audio(CLIPS / "lively.ogg").samples[:, 0]
+    frames = x[: len(x) // 2048 * 2048].reshape(-1, 512)
+    state, before, expected = np.zeros((2, 1, 128), np.float32), np.zeros((1, 64), np.float32), []
+    for frame in frames:
+        given = {"input": np.concatenate([before, frame[None]], axis=1), "state": state}
+        names = {value.name for value in theirs.get_inputs()}
+        if "sr" in names:
+            given["sr"] = np.array(16_000)
+        probability, state = theirs.run(None, given)
+        expected.append(float(probability[0, 0]))
+        before = frame[None, -64:]
+    found = SpeechDetector().probabilities(frames)
+    assert 0.2 < np.mean(np.array(expected) > 0.3) < 1
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_a_long_stretch_has_the_bits_of_short_ones() -> None:
+    """More than one run of the network: what is beyond STEPS frames goes on where those ended."""
+    x = np.tile(read_audio(CLIPS / "even.wav").samples[:, 0], 3)
+    frames = x[: len(x) // 2048 * 2048].reshape(-1, 512)
+    assert len(frames) > 3 * STEPS
+    whole, parts = SpeechDetector().probabilities(frames), SpeechDetector()
+    found = np.concatenate([parts.probabilities(frames[i : i + 4]) for i in range(0, len(frames), 4)])
+    np.testing.assert_array_equal(found, whole)
+
+
+def weights_file() -> str:
+    """The file of weights, as `network` finds it."""
+    spec = importlib.util.find_spec(speech_network.PACKAGES[0])
+    assert spec is not None
+    assert spec.origin
+    return str(Path(spec.origin).parent / speech_network.WEIGHTS)

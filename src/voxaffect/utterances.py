@@ -35,8 +35,6 @@ class Detector(Protocol):
     """Says of each frame of `frame` samples whether there is speech in it."""
 
     frame: int
-    group: int
-    """It is given whole groups of so many frames."""
 
     def __call__(self, frames: Floats) -> npt.NDArray[np.bool_]:
         """Whether each of the next `frames` (n, frame) at 16 kHz is speech: (n,). May keep state."""
@@ -110,7 +108,6 @@ class Utterances:
             raise ValueError(f"hop is {hop} and window {window} samples; expected 1 <= hop <= window")
         self._detector = detector
         self._frame = detector.frame if detector else SAMPLE_RATE // 50
-        self._group = detector.group if detector else 1
         self._window, self._hop, self._interval = window, hop, interval
         self._tail = _Tail()
         self._overlap = Overlap()
@@ -143,10 +140,10 @@ class Utterances:
     def due(self, samples: Floats) -> Floats:
         """Take the next `samples` (n,): the frames (m, frame) that the detector is now to be asked of.
 
-        They are whole groups, and may be none. `decide` takes what it says, before anything else happens.
+        They may be none. `decide` takes what it says, before anything else happens.
         """
         self._tail.append(samples)
-        n = (self._tail.stop - self._decided) // (self._frame * self._group) * self._group
+        n = (self._tail.stop - self._decided) // self._frame
         return self._tail.cut(self._decided, self._decided + n * self._frame).reshape(n, self._frame)
 
     def decide(self, speech: npt.NDArray[np.bool_]) -> Iterator[Step]:

@@ -56,7 +56,6 @@ class LevelDetector:
     """Takes for speech each frame of 20 ms whose level reaches the threshold: what `vad="level"` asks for."""
 
     frame = FRAME_SAMPLES
-    group = 1
 
     def __init__(self, threshold_dbfs: float = THRESHOLD_DBFS) -> None:
         self._threshold = threshold_dbfs
