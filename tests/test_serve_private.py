@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from websockets.exceptions import ConnectionClosed
 
+from audio_files import with_ffmpeg
 from fake_models import square, write_model
 from serving import LOUD, Server, messages, pcm, running, until, wav
 
@@ -104,12 +105,18 @@ def test_nothing_is_connected_to_or_written_from_start_to_end(model: Path, tmp_p
         pytest.skip("may not trace here")
     strace = ["strace", "-D", "-f", "-q", "-e", f"trace={CALLS}", "-o", str(trace)]
     quiet = {"PYTHONDONTWRITEBYTECODE": "1"}
+    song = np.repeat(square(0.4, 1.0), 3).astype(np.float32)
     with running(tmp_path, "-m", str(model), env=quiet, within=strace) as server:
         assert server.predict(wav(LOUD)).status == 200
         assert server.predict(b"no audio").status == 415
         assert server.ask("GET", "/").status == 200
         with server.stream() as stream:
             stream.send(pcm(LOUD))
+            stream.send('{"type": "session.close"}')
+            assert messages(stream)[-1]["type"] == "session.closed"
+        with server.stream() as stream:
+            stream.send('{"type": "session.update", "encoding": "webm-opus"}')
+            stream.send(with_ffmpeg("webm", "libopus", 48_000, samples=song))
             stream.send('{"type": "session.close"}')
             assert messages(stream)[-1]["type"] == "session.closed"
         assert server.stop() == 0
