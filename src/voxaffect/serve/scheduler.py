@@ -30,7 +30,7 @@ QUANTUM = 1.0
 UNIT_SECONDS = 3.0
 LIVE_SHARE = 0.75
 """Of a batch, at most, for live streams while requests wait."""
-LONGEST_REST = 0.06
+LONGEST_REST = 0.03
 """Seconds that less than a batch of streams' windows waits for others, at most."""
 FAILURES = 3
 """In a row, after which the model is taken to be broken."""
