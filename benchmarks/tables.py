@@ -235,10 +235,11 @@ def serving(results: Path) -> str:
         it = load(folder / "server.json")
         refusals = f"{it['overload: refusals p50, ms']:.0f} and {it['overload: refusals p99, ms']:.0f}"
         rows += [
-            ("clips of 5 s over HTTP: peak, a second", f"{it['peak, requests/s']:.1f}"),
+            ("clips of 5 s over HTTP, one after the other: p50, ms", f"{it['unloaded p50, ms']:.0f}"),
+            ("their peak, a second", f"{it['peak, requests/s']:.1f}"),
             (
-                "at 70 % of it: p99 over the p50 without load",
-                f"{it['at 70 % of peak: p99 over unloaded p50']:.2f}",
+                "at 70 % of it: p99, ms, and that over the p50 without load",
+                f"{it['at 70 % of peak: p99, ms']:.0f} and {it['at 70 % of peak: p99 over unloaded p50']:.2f}",
             ),
             ("ten times the peak: answered, % of the peak", f"{it['overload: goodput over peak, %']:.1f}"),
             ("the same: refusals after, p50 and p99, ms", refusals),
@@ -250,6 +251,10 @@ def serving(results: Path) -> str:
             (f"SIGTERM under load, {it['SIGTERM: times']} times: answered", it["SIGTERM: answered"]),
             ("the same: accepted and lost", it["SIGTERM: accepted and lost"]),
         ]
+    if (folder / "memory.json").is_file():
+        it = load(folder / "memory.json")
+        what = f"memory of all processes at first, and what {it['memory: requests']} clips added, MB"
+        rows.append((what, f"{it['memory: at first, MB']:.0f} and {it['memory: grown, MB']:.1f}"))
     return SERVING_HEADER + "".join(f"| {what} | {measured} |\n" for what, measured in rows) if rows else ""
 
 

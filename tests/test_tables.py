@@ -407,7 +407,9 @@ def test_what_the_server_holds_is_what_the_benchmarks_wrote(tmp_path: Path) -> N
         }
         (folder / f"streams-{n}.json").write_text(json.dumps(streams))
     http = {
+        "unloaded p50, ms": 38.4,
         "peak, requests/s": 33.04,
+        "at 70 % of peak: p99, ms": 85.3,
         "at 70 % of peak: p99 over unloaded p50": 2.222,
         "overload: goodput over peak, %": 79.95,
         "overload: refusals p50, ms": 45.0,
@@ -417,17 +419,21 @@ def test_what_the_server_holds_is_what_the_benchmarks_wrote(tmp_path: Path) -> N
     (folder / "server.json").write_text(json.dumps(http))
     stops = {"SIGTERM: times": 15, "SIGTERM: answered": 421, "SIGTERM: accepted and lost": 0}
     (folder / "sigterm.json").write_text(json.dumps(stops))
+    memory = {"memory: requests": 10000, "memory: at first, MB": 554.46, "memory: grown, MB": 2.572}
+    (folder / "memory.json").write_text(json.dumps(memory))
     header, rule, *rows = tables.serving(tmp_path).splitlines()
     assert {line.count("|") for line in (header, rule, *rows)} == {3}
     assert rows[0] == "| 50 live streams for 300 s, a result a second: late, p50 and p99, ms | 120 and 341 |"
     assert rows[1] == "| the same: cores of 2 taken by the server and by the load generator | 0.51 and 0.05 |"
     assert rows[2].startswith("| 200 live streams")
     assert [row.split("|")[2].strip() for row in rows[4:]] == [
+        "38",
         "33.0",
-        "2.22",
+        "85 and 2.22",
         "80.0",
         "45 and 60",
         "0",
         "421",
         "0",
+        "554 and 2.6",
     ]

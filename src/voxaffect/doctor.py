@@ -38,8 +38,11 @@ DECODERS = ("aac", "alac", "amrnb", "flac", "mp3", "opus", "pcm_alaw", "pcm_mula
 GATHERED = 16
 """Streams whose windows go through the model together while it is timed."""
 TIMED_SECONDS = 6.0
-RESERVE = 0.5
-"""Of the processor, for what is not timed here: sockets, other work of the machine, and not to be late."""
+RESERVE = 0.65
+"""Of the processor, for what is not timed here: sockets, other work of the machine, and not to be late.
+
+Where 150 streams were held for five minutes (`benchmarks/streams.py`: p99 0.42 s late), this says some 155.
+"""
 
 OK, NOTE, FAILED = "ok", "note", "failed"
 
