@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 from pathlib import Path
 
@@ -198,6 +199,26 @@ def test_a_long_stretch_has_the_bits_of_short_ones() -> None:
     whole, parts = SpeechDetector().probabilities(frames), SpeechDetector()
     found = np.concatenate([parts.probabilities(frames[i : i + 4]) for i in range(0, len(frames), 4)])
     np.testing.assert_array_equal(found, whole)
+
+
+def test_the_weights_live_as_long_as_the_session_that_reads_them() -> None:
+    """The runtime copies none of them; freed memory is soon somebody else's."""
+    frames = read_audio(CLIPS / "even.wav").samples[: 2048 * 10, 0].reshape(-1, 512)
+    seen = np.pad(frames, ((0, 0), (64, 0)))
+    made = read_network(Path(weights_file()))
+    assert {name for name, values in made.weights.items() if values.dtype != np.float32} == set()
+
+    def heard() -> np.ndarray:
+        h, c = np.zeros((2, 1, 128), np.float32)
+        return made(seen, np.array([0]), np.array([len(seen)]), h, c)
+
+    before = heard()
+    gc.collect()
+    others = [
+        np.full(values.shape, np.nan, np.float32) for values in made.weights.values() for _ in range(20)
+    ]
+    np.testing.assert_array_equal(heard(), before)
+    assert len(others) == 20 * len(made.weights)
 
 
 def weights_file() -> str:

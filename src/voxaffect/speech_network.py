@@ -49,6 +49,8 @@ class Network:
 
     session: InferenceSession
     taper: Floats  # (256,), times the length of the FFT
+    weights: Mapping[str, Floats]
+    """By the graph's names; the session reads them where they are, so they must live as long as it does."""
 
     def __call__(
         self,
@@ -117,7 +119,8 @@ def read_network(path: Path, hint: str | None = None) -> Network:
         data = float_tensors(path.read_bytes())
         given = {name: np.frombuffer(values, "<f4").reshape(shape) for name, (shape, values) in data.items()}
         taper = given["model.stft.forward_basis_buffer"][0, 0]  # the cosine of 0 Hz is the taper itself
-        return Network(_session(arranged(given)), taper * np.float32(N_FFT))
+        weights = arranged(given)
+        return Network(_session(weights), taper * np.float32(N_FFT), weights)
     except Exception as error:  # what is not there, of another shape, or not to the runtime's liking
         what = f"the speech detector's weights in {path} are not usable ({type(error).__name__}: {error})"
         raise ArtefactError("vad_refused", what, hint=hint) from error
