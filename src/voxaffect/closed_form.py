@@ -267,8 +267,10 @@ def squared_distances(a: Tensor, b: Tensor) -> Tensor:
     Products are summed in 32 bits, SUMMED at a time, and those sums as `a` is: of standardised rows a radial kernel is
     then off by 1e-8. In 64 bits alone, one row takes as long as the network before it.
     """
-    parts = zip(torch.split(a, SUMMED, 1), torch.split(b, SUMMED, 1), strict=True)
-    products = sum(((p.float() @ q.float().T).to(a.dtype) for p, q in parts), a.new_zeros(()))
+    products = a.new_zeros(())
+    for first in range(0, a.shape[1], SUMMED):
+        p, q = (rows[:, first : first + SUMMED].float() for rows in (a, b))
+        products = products + (p @ q.T).to(a.dtype)
     return ((a**2).sum(1)[:, None] + (b**2).sum(1)[None] - 2 * products).clamp(min=0)
 
 

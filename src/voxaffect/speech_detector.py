@@ -25,12 +25,16 @@ ON, OFF = 0.3, 0.15
 """Speech begins at the first probability and ends below the second.
 
 The network's makers take 0.5 and 0.35; but emotional speech has screams and laughter. Of 1440 clips of RAVDESS they
-lose 16 whole, these 12; noise, hum and constructed music alone reach 0.23 at most (`benchmarks/vad.py`).
+lose 11 whole, these 6; noise, hum and constructed music alone reach 0.23 at most (`benchmarks/vad.py`).
 """
 SILENCE_DBFS = -85.0
 """Digital silence and dither lie below; a quiet talker (RAVDESS has clips whose frames are at -70) does not."""
-HANGOVER = 8
-"""Frames (0.26 s) below the level of silence that are still looked at; further ones are silence unseen."""
+HANGOVER = 31
+"""Frames (1 s) below the level of silence that are still looked at; further ones are silence unseen.
+
+By then the network has settled, and hears what comes after as if it had seen all of it; after 0.26 s it has not, and
+loses what comes within the next second. A recording begins as if something had just been heard.
+"""
 
 
 class SpeechDetector:
@@ -45,7 +49,7 @@ class SpeechDetector:
         self._h = np.zeros(UNITS, np.float32)
         self._c = np.zeros(UNITS, np.float32)
         self._before = np.zeros(CONTEXT, np.float32)
-        self._quiet = HANGOVER
+        self._quiet = 0
         self._on = False
 
     def __call__(self, frames: Floats) -> Decisions:
