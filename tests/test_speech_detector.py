@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import importlib.util
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,7 @@ from voxaffect.cli import main
 from voxaffect.errors import ArtefactError, ExitCode
 from voxaffect.onnx_fields import float_tensors
 from voxaffect.speech_detector import SpeechDetector, detectors, hear
-from voxaffect.speech_network import GRAPH, STEPS, network, read_network
+from voxaffect.speech_network import GRAPH, STEPS, find_weights, network, read_network
 from voxaffect.vad import LevelDetector
 
 CLIPS = Path(voxaffect.__file__).parent / "clips"
@@ -174,13 +173,13 @@ def test_the_graph_is_what_its_module_makes() -> None:
 def test_its_probabilities_are_those_of_its_makers_graph() -> None:
     """Theirs takes a frame at a time."""
     ort = pytest.importorskip("onnxruntime")
-    theirs = ort.InferenceSession(weights_file(), providers=["CPUExecutionProvider"])
+    theirs = ort.InferenceSession(str(find_weights()), providers=["CPUExecutionProvider"])
+    names = {value.name for value in theirs.get_inputs()}
     x = read_audio(CLIPS / "lively.ogg").samples[:, 0]
     frames = x[: len(x) // 2048 * 2048].reshape(-1, 512)
     state, before, expected = np.zeros((2, 1, 128), np.float32), np.zeros((1, 64), np.float32), []
     for frame in frames:
         given = {"input": np.concatenate([before, frame[None]], axis=1), "state": state}
-        names = {value.name for value in theirs.get_inputs()}
         if "sr" in names:
             given["sr"] = np.array(16_000)
         probability, state = theirs.run(None, given)
@@ -205,7 +204,9 @@ def test_the_weights_live_as_long_as_the_session_that_reads_them() -> None:
     """The runtime copies none of them; freed memory is soon somebody else's."""
     frames = read_audio(CLIPS / "even.wav").samples[: 2048 * 10, 0].reshape(-1, 512)
     seen = np.pad(frames, ((0, 0), (64, 0)))
-    made = read_network(Path(weights_file()))
+    path = find_weights()
+    assert path is not None
+    made = read_network(path)
     assert {name for name, values in made.weights.items() if values.dtype != np.float32} == set()
 
     def heard() -> np.ndarray:
@@ -219,11 +220,3 @@ def test_the_weights_live_as_long_as_the_session_that_reads_them() -> None:
     ]
     np.testing.assert_array_equal(heard(), before)
     assert len(others) == 20 * len(made.weights)
-
-
-def weights_file() -> str:
-    """The file of weights, as `network` finds it."""
-    spec = importlib.util.find_spec(speech_network.PACKAGES[0])
-    assert spec is not None
-    assert spec.origin
-    return str(Path(spec.origin).parent / speech_network.WEIGHTS)

@@ -259,20 +259,14 @@ def open_session(
         raise ValueError(f"unknown device {device!r}; expected one of {list(DEVICES)}")
     if threads < 1:
         raise ValueError(f"threads is {threads}; expected at least 1")
-    from voxaffect.runtime import onnxruntime
+    from voxaffect.runtime import onnxruntime, session_options
 
     ort = onnxruntime()
     ort.set_default_logger_severity(3)
     has_cuda = "CUDAExecutionProvider" in ort.get_available_providers()
     if device == "cuda" and not has_cuda:
         raise _no_gpu()
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    options.add_session_config_entry(
-        "session.intra_op.allow_spinning", "0"
-    )  # waiting threads leave the CPU alone
+    options = session_options(threads)
     providers = ["CPUExecutionProvider"]
     if has_cuda and device != "cpu":
         providers.insert(0, "CUDAExecutionProvider")

