@@ -61,7 +61,7 @@ def test_audio_is_kept_nowhere(model: Path, tmp_path: Path) -> None:
             list(pool.map(ask, range(N_REQUESTS)))
         assert counts["200"] > N_REQUESTS / 2
         assert counts["not_audio"]
-        assert set(counts) <= {"200", "not_audio", "decoder_crashed", "queue_full"}
+        assert set(counts) <= {"200", "not_audio", "decoder_crashed", "queue_full"}, server.lines
         with server.stream() as stream:
             stream.send(pcm(SONG))
             messages(stream, "session.created")

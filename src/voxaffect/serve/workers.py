@@ -7,12 +7,12 @@ kept in reserve.
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from voxaffect.errors import AudioError, ResourceError, VoxaffectError
@@ -97,7 +97,7 @@ class Worker(Child):
 
 
 class WorkerPool:
-    """Workers for the event loop: `run` waits for a free one.
+    """Workers for one event loop, which alone knows who is idle: threads start workers and wait for them.
 
     `short` and `long` are how many recordings of each kind are read at a time. `on_replace(reason)` is told of
     each worker that had to be replaced.
@@ -117,10 +117,9 @@ class WorkerPool:
         self._n_short, self._most = short, short + long + 1
         self._idle: deque[Worker] = deque()
         self._all: set[Worker] = set()
-        self._lock = threading.Lock()
         self._starting = 0
         self._threads = ThreadPoolExecutor(2 * (short + long) + 2, thread_name_prefix="voxaffect-worker")
-        self._recovering: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
         self._keeping: asyncio.Task[None] | None = None
         self._closed = False
 
@@ -138,16 +137,6 @@ class WorkerPool:
         self._idle.extend(workers)
         self._keeping = loop.create_task(self._keep())
 
-    @property
-    def pids(self) -> list[int]:
-        """The processes of the pool."""
-        return [worker.pid for worker in list(self._all)]
-
-    @property
-    def n_idle(self) -> int:
-        """Workers with nothing to do."""
-        return len(self._idle)
-
     @asynccontextmanager
     async def slot(self, *, long: bool) -> AsyncIterator[None]:
         """The turn of a recording; whoever has it may `run`."""
@@ -157,8 +146,8 @@ class WorkerPool:
     async def run(self, job: Job, *, live: bool = False, timeout: float) -> Answer | Long:
         """The answer about `job`; call it within `slot`.
 
-        Raises VoxaffectError: that of the recording, `decoder_crashed`, `compute_timeout`. When cancelled, the
-        worker is free or replaced within CANCEL_SECONDS.
+        Raises VoxaffectError: that of the recording, `decoder_crashed`, `compute_timeout`, `not_ready`. When
+        cancelled, the worker is free or replaced within CANCEL_SECONDS.
         """
         flow = Flow(live)
         worker = self._take()
@@ -185,9 +174,7 @@ class WorkerPool:
             ) from error
         except asyncio.CancelledError:
             self._scheduler.cancel(flow)
-            task = loop.create_task(self._recover(worker, work))
-            self._recovering.add(task)
-            task.add_done_callback(self._recovering.discard)
+            self._go_on_with(self._recover(worker, work))
             raise
         except VoxaffectError:
             self._give_back(worker)
@@ -210,9 +197,11 @@ class WorkerPool:
         self._closed = True
         if self._keeping is not None:
             self._keeping.cancel()
-        for worker in list(self._all):
+        for worker in self._all:
             worker.kill()
-        for worker in list(self._all):
+        while self._tasks:  # those that were starting end themselves
+            await asyncio.wait(self._tasks)
+        for worker in self._all:
             worker.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
@@ -235,7 +224,12 @@ class WorkerPool:
 
     def _take(self) -> Worker:
         self._bury()
-        worker = self._idle.popleft() if self._idle else self._new()
+        try:
+            worker = self._idle.popleft() if self._idle else self._new()
+        except OSError as error:
+            raise ResourceError(
+                "not_ready", f"no process can be started to read it: {error}", hint="try again later"
+            ) from error
         self._top_up()
         return worker
 
@@ -252,24 +246,34 @@ class WorkerPool:
 
     def _top_up(self) -> None:
         """Start a worker if one is lacking; one that breaks down while it starts is made up for at the next look."""
-        with self._lock:
-            if self._closed or len(self._all) + self._starting > self._n_short:
-                return
+        if not self._closed and len(self._all) + self._starting <= self._n_short:
             self._starting += 1
-        asyncio.get_running_loop().run_in_executor(self._threads, self._reserve)
+            self._go_on_with(self._reserve())
 
     def _forget(self, worker: Worker) -> None:
         self._all.discard(worker)
         worker.kill()
         self._threads.submit(worker.close)
 
-    def _reserve(self) -> None:
-        with self._lock:
-            self._starting -= 1
-            worker = self._new()
+    async def _reserve(self) -> None:
+        in_thread = partial(asyncio.get_running_loop().run_in_executor, self._threads)
         try:
-            worker.wait_ready()
+            worker = await in_thread(Worker, self._model, self._scheduler)
+        except OSError:
+            return
+        finally:
+            self._starting -= 1
+        self._all.add(worker)
+        try:
+            if not self._closed:
+                await in_thread(worker.wait_ready)
         except (channel.ChannelError, OSError):
             self._forget(worker)
         else:
             self._give_back(worker)
+
+    def _go_on_with(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do `work` beside what is being done; `close` waits for it."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
