@@ -130,6 +130,7 @@ def test_a_timing_is_worth_what_it_says() -> None:
     timing = Timing(engine_ms=1.0, model_ms=3.0, cores=2)
     assert timing.times_real_time == 250
     assert timing.streams == 175  # what is not timed here is more than half of the work
+    assert Timing(engine_ms=1.0, model_ms=3.0, cores=64).streams == 350  # one event loop holds no more
 
 
 def test_neither_torch_nor_the_server_is_loaded(model: Path) -> None:

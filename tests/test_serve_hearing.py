@@ -23,7 +23,16 @@ from voxaffect.predictor import load
 from voxaffect.result import Settings
 from voxaffect.segmenter import Window
 from voxaffect.serve import channel, child, hearing
-from voxaffect.serve.hearing import Answer, Asked, Ear, Heard, Hearing, HearingProcess, weight_of
+from voxaffect.serve.hearing import (
+    Answer,
+    Asked,
+    Ear,
+    Heard,
+    Hearing,
+    HearingPool,
+    HearingProcess,
+    weight_of,
+)
 
 OPENING = Opening(Settings(window=3.0, hop=1.0, vad="level", channels="mix"), 16_000)
 
@@ -31,7 +40,7 @@ OPENING = Opening(Settings(window=3.0, hop=1.0, vad="level", channels="mix"), 16
 class Told:
     """Remembers what an ear was told."""
 
-    def __init__(self, ears: Hearing, opening: Opening = OPENING) -> None:
+    def __init__(self, ears: Hearing | HearingPool, opening: Opening = OPENING) -> None:
         self.answers: list[Heard] = []
         self.came: list[float] = []
         self.ear: Ear = ears.open(opening, self.heard)
@@ -208,6 +217,24 @@ def test_who_asks_for_more_windows_weighs_more(calls: list[list[Asked]]) -> None
 
     played(scenario)
     assert [len(call) for call in calls] == [2, 7, 10]
+
+
+def test_streams_are_shared_out_by_their_weight(calls: list[list[Asked]]) -> None:
+    heavy = Opening(Settings(window=10.0, hop=0.25, vad="level", channels="mix"), 16_000, interval=0.25)
+
+    async def scenario() -> None:
+        with closing(HearingPool(None, 2)) as pool:  # type: ignore[arg-type]
+            await pool.start()
+            first = Told(pool, heavy).ear
+            light = [Told(pool).ear for _ in range(3)]
+            assert {ear.hearing for ear in light} == {light[0].hearing}
+            assert first.hearing is not light[0].hearing
+            first.hearing.forget(first)
+            first.hearing.forget(first)
+            assert first.hearing.burden == 0.0
+            assert Told(pool).ear.hearing is first.hearing
+
+    asyncio.run(scenario())
 
 
 def test_a_pause_comes_after_what_was_taken_before(calls: list[list[Asked]]) -> None:

@@ -21,7 +21,7 @@ from fake_models import silence, square, write_model
 from serving import LOUD, messages, pcm, running, until
 from voxaffect.predictor import load
 from voxaffect.serve import live
-from voxaffect.serve.hearing import Hearing
+from voxaffect.serve.hearing import HearingPool
 from voxaffect.serve.metrics import Metrics
 from voxaffect.serve.settings import ServeSettings
 
@@ -105,7 +105,7 @@ def test_a_stream_whose_last_results_do_not_come_is_closed_with_1013(
             scheduler=SimpleNamespace(judge=judge, cancel=lambda flow: None),
             draining=asyncio.Event(),
             metrics=Metrics(),
-            hearing=Hearing(predictor._recogniser.model),
+            hearing=HearingPool(predictor._recogniser.model, 1),
         )
         incoming.put_nowait({"text": '{"type": "session.update", "vad": "level"}'})
         incoming.put_nowait({"bytes": pcm(LOUD)})

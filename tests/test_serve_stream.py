@@ -462,7 +462,7 @@ def test_a_decoder_that_breaks_down_ends_its_streams_alone(server: Server) -> No
 def test_when_the_process_that_hears_breaks_down_streams_are_told_and_the_next_are_heard(
     model: Path, tmp_path: Path
 ) -> None:
-    with running(tmp_path, "-m", str(model)) as server:
+    with running(tmp_path, "-m", str(model), config={"hearing_workers": 1}) as server:
         (hearing,) = server.hearing()
         with level_stream(server) as hit, level_stream(server) as idle:
             hit.send(pcm(LOUD))
@@ -484,6 +484,31 @@ def test_when_the_process_that_hears_breaks_down_streams_are_told_and_the_next_a
         assert server.metric('voxaffect_workers_replaced_total{reason="crashed"}') == 1
         assert server.hearing() != [hearing]
         assert server.predict(wav(LOUD)).status == 200
+
+
+def test_of_two_processes_that_hear_one_goes_on_when_the_other_breaks_down(
+    model: Path, tmp_path: Path
+) -> None:
+    with running(tmp_path, "-m", str(model), config={"hearing_workers": 2}) as server:
+        assert len(server.hearing()) == 2
+        with level_stream(server) as first, level_stream(server) as second:
+            for stream in (first, second):
+                stream.send(pcm(LOUD))
+                messages(stream, "utterance.start")
+            os.kill(server.hearing()[0], signal.SIGKILL)
+            for stream in (first, second):
+                stream.send(pcm(LOUD))
+                say(stream, "session.close")
+            ends = [closed(stream) for stream in (first, second)]
+        assert sorted(code for code, _, _ in ends) == [1000, 1011]
+        (heard,) = [said for code, _, said in ends if code == 1000]
+        assert finals(heard)
+        with level_stream(server) as first, level_stream(server) as second:  # there are two again
+            for stream in (first, second):
+                stream.send(pcm(LOUD))
+                say(stream, "session.close")
+            assert all(finals(messages(stream)) for stream in (first, second))
+        assert len(server.hearing()) == 2
 
 
 def alive(pid: int) -> bool:

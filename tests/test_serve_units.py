@@ -287,6 +287,7 @@ def test_settings_are_checked(tmp_path: Path) -> None:
     for wrong in (
         {"port": 70_000},
         {"workers": -1},
+        {"hearing_workers": -1},
         {"max_upload_mb": 0.0},
         {"queue_seconds": float("inf")},
         {"allow_origins": ("example.org",)},
@@ -434,6 +435,15 @@ def test_what_is_small_is_sent_at_once() -> None:
 
 
 def test_while_a_worker_waits_for_the_model_another_reads(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    monkeypatch.setattr("voxaffect.serve.settings.cores", lambda: 2)
     assert ServeSettings().n_workers == 3
     assert ServeSettings(workers=1).n_workers == 1
+
+
+@pytest.mark.parametrize(("n_cores", "n"), [(1, 1), (2, 1), (3, 1), (4, 2), (64, 2)])
+def test_two_processes_hear_where_there_are_cores_for_them(
+    monkeypatch: pytest.MonkeyPatch, n_cores: int, n: int
+) -> None:
+    monkeypatch.setattr("voxaffect.serve.settings.cores", lambda: n_cores)
+    assert ServeSettings().n_hearing_workers == n
+    assert ServeSettings(hearing_workers=3).n_hearing_workers == 3

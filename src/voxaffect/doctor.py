@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import os
 import platform
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +16,7 @@ from pathlib import Path
 from types import ModuleType
 
 from voxaffect import __version__
+from voxaffect.cores import cores
 from voxaffect.errors import ExitCode, VoxaffectError
 
 CLIPS = Path(__file__).parent / "clips"
@@ -43,6 +43,9 @@ RESERVE = 0.65
 
 Where 150 streams were held for five minutes (`benchmarks/streams.py`: p99 0.42 s late), this says some 155.
 """
+
+CORES_OF_A_SERVER = 4
+"""More do not help one server: its event loop is on one, and takes a fifth of what a stream costs (docs/server.md)."""
 
 OK, NOTE, FAILED = "ok", "note", "failed"
 
@@ -75,8 +78,8 @@ class Timing:
 
     @property
     def streams(self) -> int:
-        """Live streams with a result a second that all cores should hold, RESERVE left."""
-        return int((1 - RESERVE) * self.cores * self.times_real_time)
+        """Live streams with a result a second that one server should hold, RESERVE left."""
+        return int((1 - RESERVE) * min(self.cores, CORES_OF_A_SERVER) * self.times_real_time)
 
 
 def examine(model: str | None = None, device: str = "auto") -> Iterator[Finding]:
@@ -135,12 +138,6 @@ def timed(model: str | None = None) -> Timing:
         recogniser.means(*batch)
     model_seconds = (time.process_time() - began) / sum(len(samples) for samples, _ in whole[1:])
     return Timing(1000 * engine / (GATHERED * TIMED_SECONDS), 1000 * model_seconds, cores())
-
-
-def cores() -> int:
-    """Processors that this process may use."""
-    allowed = getattr(os, "sched_getaffinity", None)  # not on every system
-    return len(allowed(0)) if allowed else os.cpu_count() or 1
 
 
 def _system() -> Finding:

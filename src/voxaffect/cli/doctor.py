@@ -66,8 +66,8 @@ def _speed(timing: Timing) -> str:
     return (
         f"speed   {'one core':<20} {timing.times_real_time:.0f} times real time of unbroken speech "
         f"({timing.engine_ms:.1f} ms to find it and {timing.model_ms:.1f} ms to judge it, a second)\n"
-        f"speed   {'live streams':<20} about {timing.streams} with a result a second on {timing.cores} cores, "
-        f"{RESERVE:.0%} of them left for sockets and the rest of the machine"
+        f"speed   {'live streams':<20} about {timing.streams} with a result a second, in one server "
+        f"on {timing.cores} cores, {RESERVE:.0%} of them left for sockets and the rest of the machine"
     )
 
 

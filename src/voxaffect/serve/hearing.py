@@ -1,4 +1,4 @@
-"""What has come in from all streams is heard together, in a process of its own: `hearing_worker`.
+"""What has come in from all streams is heard together, in processes of their own: `hearing_worker`.
 
 Together the speech detector takes less than half the work of one by one; apart, neither the event loop nor the model
 waits for the interpreter's lock meanwhile. With few streams a piece is heard as it comes. The longer hearing took, the
@@ -67,6 +67,8 @@ class Ear:
     `heard` is told what came of pieces that follow each other, and when the first of them came in (monotonic).
     """
 
+    hearing: Hearing = field(repr=False)
+    """Whose it is."""
     number: int
     heard: Callable[[Heard, float], None]
     weight: float = 1.0
@@ -157,7 +159,7 @@ class HearingProcess(Child):
 
 
 class Hearing:
-    """Hears the pieces of all ears; belongs to one event loop. `on_replace(reason)` as of the WorkerPool."""
+    """A process that hears the pieces of its ears; belongs to one event loop. `on_replace` as of the WorkerPool."""
 
     def __init__(self, model: ModelFile, *, on_replace: Callable[[str], None] = lambda reason: None) -> None:
         self._model, self._on_replace = model, on_replace
@@ -169,6 +171,8 @@ class Hearing:
         self._task: asyncio.Task[Any] | None = None
         self._closed = False
         self._not_before = 0.0
+        self.burden = 0.0
+        """The weight of all ears that are not forgotten."""
 
     async def start(self) -> None:
         """Start the process; raises RuntimeError if it cannot be started. Streams would else do so."""
@@ -182,7 +186,8 @@ class Hearing:
 
     def open(self, opening: Opening, heard: Callable[[Heard, float], None]) -> Ear:
         """The ear of a stream that is heard as `opening` says, which `Opening.intake` found no fault with."""
-        ear = Ear(next(self._numbers), heard, weight_of(opening))
+        ear = Ear(self, next(self._numbers), heard, weight_of(opening))
+        self.burden += ear.weight
         self._thread.submit(self._open, ear.number, opening)
         return ear
 
@@ -213,8 +218,10 @@ class Hearing:
 
     def forget(self, ear: Ear) -> None:
         """Nothing more of `ear` is heard; what is being heard is not told."""
-        if not ear.forgotten and not self._closed:
-            self._thread.submit(self._drop, ear.number)
+        if not ear.forgotten:
+            self.burden -= ear.weight
+            if not self._closed:
+                self._thread.submit(self._drop, ear.number)
         self._due.pop(ear, None)
         ear.pieces.clear()
         ear.seconds, ear.forgotten = 0.0, True
@@ -324,3 +331,25 @@ class Hearing:
         except Exception:  # it has gone, or says what nobody understands: others must be heard all the same
             self._replace()
             return [lost() for _ in asked]
+
+
+class HearingPool:
+    """`n` processes that hear, each for its share of the streams; belongs to one event loop."""
+
+    def __init__(
+        self, model: ModelFile, n: int, *, on_replace: Callable[[str], None] = lambda reason: None
+    ) -> None:
+        self._all = [Hearing(model, on_replace=on_replace) for _ in range(n)]
+
+    async def start(self) -> None:
+        """Start them; raises RuntimeError as `Hearing.start`."""
+        await asyncio.gather(*(hearing.start() for hearing in self._all))
+
+    def open(self, opening: Opening, heard: Callable[[Heard, float], None]) -> Ear:
+        """As `Hearing.open`, of the one that has least to do."""
+        return min(self._all, key=lambda hearing: hearing.burden).open(opening, heard)
+
+    def close(self) -> None:
+        """End them."""
+        for hearing in self._all:
+            hearing.close()

@@ -132,7 +132,7 @@ class Session:
         finally:
             self._out.cancel()
             if self._ear is not None:
-                self.service.hearing.forget(self._ear)
+                self._ear.hearing.forget(self._ear)
             if self._decoder is not None:
                 await self._decoder.close()
             for task in tasks:
@@ -168,10 +168,10 @@ class Session:
                     await self._decoder.end()
                     await self._pump
                 if self._ear is not None:
-                    await self.service.hearing.all_of(self._ear)
+                    await self._ear.hearing.all_of(self._ear)
                     if self._failed.done() and (error := self._failed.exception()) is not None:
                         self._ended_by(error)
-                    self._out.queue(await self.service.hearing.finish(self._ear))
+                    self._out.queue(await self._ear.hearing.finish(self._ear))
                 self._out.complete()
                 await sender
             except VoxaffectError as error:
@@ -228,7 +228,7 @@ class Session:
             await self._update(message)
         elif kind == "flush":
             if self._ear is not None:
-                self._out.queue(await self.service.hearing.pause(self._ear))
+                self._out.queue(await self._ear.hearing.pause(self._ear))
         elif kind == "session.close":
             raise StreamEndError("client", 1000)
         else:
@@ -258,7 +258,7 @@ class Session:
         size = self._config.bytes_of(PIECE_SECONDS)
         for at in range(0, len(data), size):
             piece = data[at : at + size]
-            self.service.hearing.take(ear, piece, PIECE_SECONDS * len(piece) / size)
+            ear.hearing.take(ear, piece, PIECE_SECONDS * len(piece) / size)
         await self._heard_enough(ear)
 
     async def _take_decoded(self) -> None:
@@ -267,7 +267,7 @@ class Session:
         assert self._decoder is not None
         async for block in self._decoder.blocks():
             ear = self._ear or self._open(block.shape[1])
-            self.service.hearing.take(ear, block.tobytes(), len(block) / SAMPLE_RATE)
+            ear.hearing.take(ear, block.tobytes(), len(block) / SAMPLE_RATE)
             await self._heard_enough(ear)
 
     def _open(self, channels: int | None = None) -> Ear:
@@ -293,7 +293,7 @@ class Session:
             if self._ear.received_seconds > self.service.settings.stream_duration:
                 wrong = StreamEndError("too_long", 1008)
         if wrong is not None:
-            self.service.hearing.forget(self._ear)
+            self._ear.hearing.forget(self._ear)
             self._failed.set_exception(wrong)
 
     def _event(self, cue: Cue, log_probs: npt.NDArray[np.float64] | None) -> Event:

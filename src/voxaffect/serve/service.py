@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
+from voxaffect.cores import cores
 from voxaffect.errors import VoxaffectError
 from voxaffect.predictor import Predictor
 from voxaffect.recogniser import Recogniser
 from voxaffect.serve.admission import Admission, BusyError
 from voxaffect.serve.body import ClientGoneError, Receive, Reservations
-from voxaffect.serve.hearing import Hearing
+from voxaffect.serve.hearing import HearingPool
 from voxaffect.serve.metrics import Metrics
 from voxaffect.serve.opus import DecoderPool
 from voxaffect.serve.scheduler import Scheduler
@@ -52,7 +52,7 @@ class Service:
     uploads: Reservations
     draining: asyncio.Event
     decoders: DecoderPool
-    hearing: Hearing
+    hearing: HearingPool
     n_active: int = 0
     """Requests that were accepted and not answered."""
     n_streams: int = 0
@@ -67,7 +67,7 @@ class Service:
             metrics.time("voxaffect_batch_seconds", "Time of a batch in the model.", seconds)
 
         # A core is left to everything else: more threads would halve the batches, and each window would cost more.
-        threads = max(1, min(4, (os.cpu_count() or 1) - 1))
+        threads = max(1, min(4, cores() - 1))
         scheduler = Scheduler(recogniser, threads=threads, observe=observe)
         n = settings.n_workers
 
@@ -95,7 +95,7 @@ class Service:
             Reservations(UPLOADS * settings.max_bytes),
             asyncio.Event(),
             DecoderPool(),
-            Hearing(recogniser.model, on_replace=replaced),
+            HearingPool(recogniser.model, settings.n_hearing_workers, on_replace=replaced),
         )
         service._describe()
         return service

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import ipaddress
 import math
-import os
 from dataclasses import dataclass, field
 
+from voxaffect.cores import cores
 from voxaffect.errors import UsageError
 
 TOKEN_VARIABLE = "VOXAFFECT_TOKEN"
 MIN_TOKEN = 16
 """Characters; a shorter secret can be guessed."""
+MOST_HEARING = 2
+"""Processes that hear as much as one event loop can take in: it takes 1.8 ms for a second of a stream, they 3.2."""
 SCHEMES = ("http", "https")
 
 
@@ -32,7 +34,9 @@ class ServeSettings:
     max_duration: float = 7200.0
     """Length of a recording."""
     workers: int = 0
-    """Processes that read short recordings; as many as cores but at least 2 where it is 0."""
+    """Processes that read short recordings; one more than cores where it is 0."""
+    hearing_workers: int = 0
+    """Processes that hear for live streams; half the cores, but at most MOST_HEARING, where it is 0."""
     queue_seconds: float = 600.0
     """Audio of short recordings that may be waiting or worked on."""
     streams: int = 200
@@ -60,7 +64,9 @@ class ServeSettings:
         if not 0 <= self.port <= 65_535:
             raise _bad("port", self.port, "0 to 65535")
         if self.workers < 0:
-            raise _bad("workers", self.workers, "at least 1, or 0 for as many as cores")
+            raise _bad("workers", self.workers, "at least 1, or 0 for one more than cores")
+        if self.hearing_workers < 0:
+            raise _bad("hearing_workers", self.hearing_workers, "at least 1, or 0 for half the cores")
         if self.streams < 0:
             raise _bad("streams", self.streams, "0 or more")
         for name in (
@@ -108,7 +114,12 @@ class ServeSettings:
     @property
     def n_workers(self) -> int:
         """Processes that read short recordings: while one waits for the model, another has its core."""
-        return self.workers or (os.cpu_count() or 1) + 1
+        return self.workers or cores() + 1
+
+    @property
+    def n_hearing_workers(self) -> int:
+        """Processes that hear for live streams."""
+        return self.hearing_workers or max(1, min(MOST_HEARING, cores() // 2))
 
     def hosts(self, port: int) -> frozenset[str]:
         """The values of Host that are answered when listening on `port`; lower case."""
