@@ -24,6 +24,14 @@ WATCH = """
 window.violations = [];
 window.microphones = [];
 window.sockets = [];
+window.sounds = [];
+const PlainContext = AudioContext;
+window.AudioContext = class extends PlainContext {
+  constructor(...all) {
+    super(...all);
+    window.sounds.push(this);
+  }
+};
 const Plain = WebSocket;
 window.WebSocket = class extends Plain {
   constructor(...all) {

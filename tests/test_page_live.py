@@ -1,4 +1,4 @@
-"""The page with a microphone, in a real browser that hears a file: the notice, live results, every way to end."""
+"""The page with a microphone (fault B22), in a browser that hears a file: notice, live results, every way to end."""
 
 from __future__ import annotations
 
@@ -87,6 +87,42 @@ def test_a_lost_connection_is_made_anew(page: Any) -> None:
     page.wait_for_selector("#live-reading .word:text-matches('^(happy|sad|neutral|angry)')")
     page.click("#stop")
     page.wait_for_selector("#result:not([hidden])")
+
+
+def test_a_browser_that_pauses_the_sound_of_a_hidden_tab_is_said_and_it_goes_on_when_seen_again(
+    page: Any,
+) -> None:
+    """Fault B22, as on a phone: the context is suspended, and the browser resumes nothing by itself."""
+    heard, _ = overheard(page)
+    agree(page)
+    page.wait_for_selector("#live-reading .word:text-matches('^(happy|sad)')")
+    page.evaluate("window.sounds[0].suspend()")
+    page.wait_for_selector("#live-state:text-is('the browser has paused the microphone')")
+    assert page.locator("#live-reading .word").text_content() == "…"
+    before = page.text_content("#live-clock")
+    page.wait_for_timeout(1500)
+    assert page.text_content("#live-clock") == before
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    page.wait_for_selector("#live-state:text-is('listening')")
+    page.wait_for_selector("#live-reading .word:text-matches('^(happy|sad)')")
+    assert page.evaluate("window.sockets.length") == 1
+    assert n_asked(page) == 1
+    assert_live_is_offline(page, heard)
+
+
+def test_silence_of_a_paused_microphone_ends_the_stream_with_a_word(browser: Any, tmp_path: Path) -> None:
+    model = three_members(tmp_path)
+    with (
+        running(tmp_path, "-m", str(model), config={"idle_timeout": 1.0}) as server,
+        page_of(browser, server.origin) as page,
+    ):
+        page.wait_for_selector("#home:not([hidden])")
+        agree(page)
+        page.wait_for_selector("#live-reading .word:text-matches('^(happy|sad)')")
+        page.evaluate("window.sounds[0].suspend()")
+        page.wait_for_selector("#result:not([hidden])")  # what was heard is judged
+        page.wait_for_selector("#result-warnings li:text-is('Nothing came from the microphone for a while.')")
+        assert page.evaluate(OPEN_TRACKS) == 0
 
 
 def test_a_microphone_that_is_refused_is_explained(browser: Any, served: Server) -> None:

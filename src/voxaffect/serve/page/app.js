@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 import { card } from "./card.js";
-import { announce, byId, clock, mebibytes, sentence } from "./dom.js";
+import { announce, byId, clock, element, mebibytes, sentence } from "./dom.js";
 import { Live } from "./live.js";
 import { LiveView } from "./liveview.js";
 import { RATE } from "./microphone.js";
@@ -183,6 +183,7 @@ async function finish(why = "") {
   }
   const { blob, name } = recording(chunks);
   await judge(blob, name);
+  if (why && results) byId("result-warnings").prepend(element("li", { text: sentence(why) }));
 }
 
 /** What was heard, as a WAV that is called by the time. */

@@ -13,7 +13,7 @@ const MAX_BUFFERED = 2 ** 20; // bytes that the network has not taken
 export class Live extends EventTarget {
   /**
    * Events: `frame` {peaks}, `message` (what the server says, times in seconds of the recording), `state` (connecting,
-   * live, reconnecting, closing), `problem` (a Problem; the stream is over), `note` (text), `full`.
+   * live, paused, reconnecting, closing), `problem` (a Problem; the stream is over), `note` (text), `full`.
    * At most `maxBytes` are recorded.
    */
   constructor(maxBytes) {
@@ -31,6 +31,7 @@ export class Live extends EventTarget {
     this.microphone = await Microphone.open({
       onframe: (frame) => this.#frame(frame),
       onend: () => this.#tell("full", "the microphone was disconnected"),
+      onpause: (paused) => this.#pause(paused),
     });
     if (this.over) {
       await this.microphone.close();
@@ -79,7 +80,7 @@ export class Live extends EventTarget {
       this.tries = 0;
       this.offset = this.waiting.length ? this.waiting[0].at : this.seconds;
       for (const { samples } of this.waiting.splice(0)) socket.send(samples);
-      this.#tell("state", this.stopping ? "closing" : "live");
+      this.#tell("state", this.stopping ? "closing" : this.paused ? "paused" : "live");
     } else if (message.type === "error") {
       if (message.fatal) this.#fail(new Problem(message));
       else this.#tell("note", message.hint ? `${message.message}; ${message.hint}` : message.message);
@@ -114,6 +115,11 @@ export class Live extends EventTarget {
     }
   }
 
+  #pause(paused) {
+    this.paused = paused;
+    if (this.ready && !this.stopping) this.#tell("state", paused ? "paused" : "live");
+  }
+
   #dropped(socket) {
     if (socket !== this.socket || this.over || this.said) return;
     this.ready = false;
@@ -135,7 +141,11 @@ export class Live extends EventTarget {
   }
 
   #closedByServer(reason) {
-    const words = { server_stopping: "the server is stopping", too_long: "this is as long as a stream may be" };
+    const words = {
+      idle: "nothing came from the microphone for a while",
+      server_stopping: "the server is stopping",
+      too_long: "this is as long as a stream may be",
+    };
     this.#tell("full", words[reason] ?? `the server ended the stream (${reason})`);
   }
 

@@ -10,7 +10,13 @@ const PEAKS_PER_SECOND = 40;
 const PER_PIXEL = 1 / 45; // seconds
 const KEPT_SECONDS = 90; // of results, for the picture
 const CALM_MS = 1000;
-const STATES = { connecting: "connecting", live: "listening", reconnecting: "connection lost, trying again", closing: "finishing" };
+const STATES = {
+  connecting: "connecting",
+  live: "listening",
+  paused: "the browser has paused the microphone",
+  reconnecting: "connection lost, trying again",
+  closing: "finishing",
+};
 
 export class LiveView {
   constructor(live, model) {
@@ -52,8 +58,8 @@ export class LiveView {
   #state(state) {
     this.state = state;
     byId("live-state").textContent = STATES[state];
-    if (state === "live" || state === "reconnecting") announce(STATES[state]);
-    if (state === "reconnecting") this.reading.silent("no_speech", {}, "…");
+    if (state === "live" || state === "paused" || state === "reconnecting") announce(STATES[state]);
+    if (state === "paused" || state === "reconnecting") this.reading.silent("no_speech", {}, "…");
   }
 
   #message(message) {

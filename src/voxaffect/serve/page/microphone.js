@@ -11,8 +11,11 @@ const REFUSALS = {
 };
 
 export class Microphone {
-  /** `onframe({samples, peaks})` gets each frame, `onend` is told when the device goes away. */
-  static async open({ onframe, onend }) {
+  /**
+   * `onframe({samples, peaks})` gets each frame, `onend` is told when the device goes away, `onpause(paused)` when the
+   * browser stops the sound, as some do while the tab is hidden, and when it goes on.
+   */
+  static async open({ onframe, onend, onpause }) {
     if (!navigator.mediaDevices?.getUserMedia || !window.AudioWorkletNode) {
       throw new Problem({
         code: "no_microphone_here",
@@ -38,11 +41,14 @@ export class Microphone {
     }
     const node = new AudioWorkletNode(context, "microphone", { numberOfOutputs: 0 });
     context.createMediaStreamSource(media).connect(node);
-    return new Microphone(media, context, node, onframe, onend);
+    return new Microphone(media, context, node, { onframe, onend, onpause });
   }
 
-  constructor(media, context, node, onframe, onend) {
-    Object.assign(this, { media, context, node });
+  constructor(media, context, node, { onframe, onend, onpause }) {
+    Object.assign(this, { media, context, node, closing: false });
+    context.onstatechange = () => this.closing || onpause(context.state !== "running");
+    this.wake = () => document.visibilityState === "visible" && context.state !== "closed" && context.resume();
+    document.addEventListener("visibilitychange", this.wake);
     this.drained = new Promise((resolve) => {
       node.port.onmessage = ({ data }) => (data.done ? resolve() : onframe(data));
     });
@@ -52,6 +58,8 @@ export class Microphone {
   /** Close it; the last frame is given before this resolves. */
   async close() {
     if (this.context.state === "closed") return;
+    this.closing = true;
+    document.removeEventListener("visibilitychange", this.wake);
     this.node.port.postMessage("close");
     await Promise.race([this.drained, new Promise((resolve) => setTimeout(resolve, 500))]);
     this.media.getTracks().forEach((track) => track.stop());
