@@ -94,9 +94,8 @@ def power_blocks(
     block = (len(signals), min(BLOCK_FRAMES, n_frames))
     frames = np.zeros((*block, stft.n_fft), real)
     spectrum = np.empty((*block, stft.n_bins), complex_)
-    parts = spectrum.view(real)  # of each bin its real and its imaginary part
-    squares = np.empty(parts.shape, np.float32) if double else parts
     power = np.empty(spectrum.shape, np.float32)
+    imaginary = np.empty(spectrum.shape, np.float32)
     reach = stft.reach
     for number in range(-(-n_frames // BLOCK_FRAMES)) if blocks is None else blocks:
         first = number * BLOCK_FRAMES
@@ -108,8 +107,9 @@ def power_blocks(
         rows: Floats = np.ndarray(shape, np.float32, stretch, 0, strides)
         np.multiply(rows, taper, out=frames[:, :n, : stft.length])
         np.fft.rfft(frames[:, :n], norm="forward", out=spectrum[:, :n])
-        np.square(parts[:, :n], out=squares[:, :n], casting="same_kind")
-        np.add(squares[:, :n, ::2], squares[:, :n, 1::2], out=power[:, :n])
+        np.square(spectrum.real[:, :n], out=power[:, :n], casting="same_kind")
+        np.square(spectrum.imag[:, :n], out=imaginary[:, :n], casting="same_kind")
+        power[:, :n] += imaginary[:, :n]
         yield slice(first, first + n), power[:, :n]
 
 
