@@ -56,6 +56,22 @@ def test_card_and_readme_say_what_another_corpus_does_to_it() -> None:
     assert said in readme
 
 
+def test_the_readme_says_what_three_seeds_of_it_gave() -> None:
+    said = []
+    for name in ("predictions.csv", "predictions_adapted.csv"):
+        run = read_csv(ROOT / "results/bundled-corpora-seeds" / name)
+        assert set(run.distinct_seeds) == {1, 2, 3}
+        of = {
+            corpus: evaluate(
+                run.select([i for i, fold in enumerate(run.folds) if fold == corpus]), n_bootstrap=100
+            )
+            for corpus in ("emodb", "nemo", "ravdess")
+        }
+        said.append("{:.1f}, {:.1f} and {:.1f}".format(*(100 * each.ua.value for each in of.values())))
+    readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    assert f"(`bundled-corpora-seeds`) {said[0]}, and {said[1]} adapted" in readme
+
+
 def test_what_noise_costs_it_is_what_its_answers_give() -> None:
     folder = ROOT / "results/bundled-robustness"
     table = json.loads((folder / "robustness.json").read_text(encoding="utf-8"))
