@@ -3,9 +3,10 @@
     python benchmarks/server.py [--only peak,overload,sigterm,memory,soak] [--seconds S] [--times N] [--requests N]
 
 Clips of 5 s (16-bit WAV, 16 kHz) over keep-alive connections, load generator on the same machine; its own share of a
-core is stated. A short run: `--seconds 3 --times 2 --requests 500`. The full one: `--seconds 60 --times 50
---requests 10000`. The soak mixes good requests with broken ones, bombs and clients that leave (traffic.py), and asks
-whether memory and open files of the server and its workers stay what they were. `--json` prints JSON.
+core is stated. 70 % of the peak comes at random times, as people ask, and then at even ones. A short run: `--seconds 3
+--times 2 --requests 500`. The full one: `--seconds 60 --times 50 --requests 10000`. The soak mixes good requests with
+broken ones, bombs and clients that leave (traffic.py), and asks whether memory and open files of the server and its
+workers stay what they were. `--json` prints JSON.
 """
 
 from __future__ import annotations
@@ -129,8 +130,11 @@ async def closed_loop(
     return load
 
 
-async def open_loop(port: int, data: bytes, rate: float, seconds: float) -> Load:
-    """Requests at random times, `rate` a second whatever the server does; latency counts from when each was due."""
+async def open_loop(port: int, data: bytes, rate: float, seconds: float, *, even: bool = False) -> Load:
+    """Requests at random or `even` times, `rate` a second whatever the server does; latency is from when each was due.
+
+    Those at random are a Poisson process.
+    """
     load, free, n_open = Load(), [], 0
     rng = random.Random(0)
 
@@ -156,7 +160,7 @@ async def open_loop(port: int, data: bytes, rate: float, seconds: float) -> Load
     tasks: set[asyncio.Task[None]] = set()
     due, end = time.perf_counter(), time.perf_counter() + seconds
     while due < end:
-        due += rng.expovariate(rate)
+        due += 1 / rate if even else rng.expovariate(rate)
         await asyncio.sleep(max(0.0, due - time.perf_counter()))
         while not free and n_open >= MAX_CONNECTIONS:
             await asyncio.sleep(0.001)
@@ -182,6 +186,8 @@ async def peak(server: Server, data: bytes, seconds: float) -> dict[str, object]
     cpu = server.cpu_seconds()
     at70 = await open_loop(server.port, data, 0.7 * best, seconds)
     p50, p99 = percentile(alone.seconds[200], 50), percentile(at70.seconds[200], 99)
+    shares = (server.cpu_seconds() - cpu) / (time.perf_counter() - before[1]), own_share(before)
+    even = await open_loop(server.port, data, 0.7 * best, seconds, even=True)
     return {
         "unloaded p50, ms": 1000 * p50,
         "peak, requests/s": best,
@@ -190,9 +196,14 @@ async def peak(server: Server, data: bytes, seconds: float) -> dict[str, object]
         "at 70 % of peak: p99, ms": 1000 * p99,
         "at 70 % of peak: p99 over unloaded p50": p99 / p50,
         "at 70 % of peak: not answered with 200": sum(at70.counts.values()) - at70.counts[200] + at70.broken,
-        "at 70 % of peak: server's share of a core": (server.cpu_seconds() - cpu)
-        / (time.perf_counter() - before[1]),
-        "at 70 % of peak: generator's share of a core": own_share(before),
+        "at 70 % of peak: server's share of a core": shares[0],
+        "at 70 % of peak: generator's share of a core": shares[1],
+        "at 70 % of peak, evenly: p50, ms": 1000 * percentile(even.seconds[200], 50),
+        "at 70 % of peak, evenly: p99, ms": 1000 * percentile(even.seconds[200], 99),
+        "at 70 % of peak, evenly: p99 over unloaded p50": percentile(even.seconds[200], 99) / p50,
+        "at 70 % of peak, evenly: not answered with 200": sum(even.counts.values())
+        - even.counts[200]
+        + even.broken,
     }
 
 

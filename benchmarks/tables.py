@@ -238,8 +238,13 @@ def serving(results: Path) -> str:
             ("clips of 5 s over HTTP, one after the other: p50, ms", f"{it['unloaded p50, ms']:.0f}"),
             ("their peak, a second", f"{it['peak, requests/s']:.1f}"),
             (
-                "at 70 % of it: p99, ms, and that over the p50 without load",
+                "at 70 % of it, at random times: p99, ms, and that over the p50 without load",
                 f"{it['at 70 % of peak: p99, ms']:.0f} and {it['at 70 % of peak: p99 over unloaded p50']:.2f}",
+            ),
+            (
+                "the same at even times",
+                f"{it['at 70 % of peak, evenly: p99, ms']:.0f} and "
+                f"{it['at 70 % of peak, evenly: p99 over unloaded p50']:.2f}",
             ),
             ("ten times the peak: answered, % of the peak", f"{it['overload: goodput over peak, %']:.1f}"),
             ("the same: refusals after, p50 and p99, ms", refusals),

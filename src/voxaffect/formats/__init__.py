@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
@@ -130,5 +131,7 @@ def rounded(value: Any) -> Any:
     return [rounded(item) for item in value] if isinstance(value, list) else value
 
 
+@cache
 def _modules() -> dict[str, str]:
+    """Looked for once: a server asks with every request."""
     return {module.name.rstrip("_"): f"{__name__}.{module.name}" for module in iter_modules(__path__)}

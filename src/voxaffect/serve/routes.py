@@ -24,7 +24,7 @@ from voxaffect.serve.admission import BusyError
 from voxaffect.serve.body import ClientGoneError, announced_length, form_file, read_body, too_many_bytes
 from voxaffect.serve.problems import problem_response, status_of
 from voxaffect.serve.query import predict_options
-from voxaffect.serve.service import LONG_SECONDS, Service, while_connected
+from voxaffect.serve.service import ASSUMED_SECONDS, LONG_SECONDS, Service, while_connected
 from voxaffect.serve.worker import rendered
 from voxaffect.serve.workers import Job
 
@@ -77,7 +77,7 @@ def routes(service: Service) -> list[BaseRoute]:
 async def predict(service: Service, request: Request) -> Response:
     """`POST /v1/predict`: the answer about one recording."""
     service.check_ready()
-    service.short.check()  # who cannot be served is told so before sending all of it
+    service.short.check(ASSUMED_SECONDS)  # who cannot be served is told so before sending all of it
     options, name = predict_options(list(request.query_params.multi_items()))
     chosen = formats.get(name)
     settings = service.settings
