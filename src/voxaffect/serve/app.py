@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -11,7 +13,7 @@ from voxaffect.errors import VoxaffectError
 from voxaffect.serve.live import live_stream
 from voxaffect.serve.log import say
 from voxaffect.serve.problems import problem_response
-from voxaffect.serve.routes import routes
+from voxaffect.serve.routes import refusal, routes
 from voxaffect.serve.security import Guard, Receive, Scope, Send, refuse
 from voxaffect.serve.service import Service
 
@@ -33,7 +35,9 @@ def application(service: Service, port: int) -> Guard:
             return
         await app(scope, receive, send)
 
-    return Guard(both, settings.hosts(port), settings.origins(port), settings.token)
+    return Guard(
+        both, settings.hosts(port), settings.origins(port), settings.token, partial(refusal, service)
+    )
 
 
 async def _http_error(request: Request, error: Exception) -> Response:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+from http import HTTPStatus
 from typing import Any, cast
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+import httptools
+from starlette.responses import Response
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from voxaffect.errors import VoxaffectError
 from voxaffect.serve.problems import problem, status_of
+from voxaffect.serve.security import Guard
 
 MAX_HEAD = 32_768
 """Bytes of request line and headers."""
@@ -125,7 +129,11 @@ class GuardedProtocol(HttpToolsProtocol):
         self._lingering.body_open = True
         if sum(len(name) + len(value) for name, value in self.headers) + len(self.url) > MAX_HEAD:
             raise ValueError("a head too large")
-        super().on_headers_complete()
+        response = self._at_once()
+        if response is None:
+            super().on_headers_complete()
+        else:
+            self._say(response)
 
     def on_message_complete(self) -> None:
         """The next bytes are those of another request's head."""
@@ -133,6 +141,12 @@ class GuardedProtocol(HttpToolsProtocol):
         self._in_head = True
         super().on_message_complete()
         self._lingering.body_is_in()
+        if self.cycle is not None and self.cycle.response_complete and not self.transport.is_closing():
+            # The answer came before the rest of its body, which has stopped the clock of an idle connection.
+            self._unset_keepalive_if_required()
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
 
     def on_response_complete(self) -> None:
         """An answer is out, maybe before all of the body is in: the rest is read, and not for ever."""
@@ -140,6 +154,49 @@ class GuardedProtocol(HttpToolsProtocol):
         self._watch_reader()
         if self._lingering.body_open and not self.transport.is_closing():
             self._start_clock(DRAIN_SECONDS)
+
+    def _at_once(self) -> Response | None:
+        """The answer that the head alone decides, where nothing else is going on and the connection goes on."""
+        idle = self.cycle is None or self.cycle.response_complete
+        parser = self.parser
+        plain = (
+            parser.get_http_version() == "1.1" and parser.should_keep_alive() and not parser.should_upgrade()
+        )
+        if not (idle and plain) or self.expect_100_continue or not isinstance(self.app, Guard):
+            return None
+        try:
+            url = httptools.parse_url(self.url)
+            path = url.path.decode("ascii")
+        except (httptools.HttpParserError, UnicodeDecodeError, AttributeError):
+            return None  # which is told in the usual way
+        known = {
+            "method": parser.get_method().decode("ascii"),
+            "path": path,
+            "query_string": url.query or b"",
+        }
+        return self.app.at_once({**self.scope, **known})
+
+    def _say(self, response: Response) -> None:
+        """Answer at once; the body is read and thrown away."""
+        status = HTTPStatus(response.status_code)
+        lines = [b"HTTP/1.1 %d %s" % (status, status.phrase.encode())]
+        lines += [b"%s: %s" % each for each in (*self.server_state.default_headers, *response.raw_headers)]
+        self.transport.write(b"\r\n".join([*lines, b"", bytes(response.body)]))
+        self.cycle = RequestResponseCycle(
+            scope=self.scope,
+            transport=self.transport,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=False,
+            default_headers=[],
+            message_event=asyncio.Event(),
+            expect_100_continue=False,
+            keep_alive=True,
+            on_response=self.on_response_complete,
+        )
+        self.cycle.response_started = self.cycle.response_complete = True
+        self.on_response_complete()
 
     def send_400_response(self, msg: str) -> None:
         """What is no HTTP is told so, as any other error."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from voxaffect.serve.worker import rendered
 from voxaffect.serve.workers import Job
 
 PAGE = Path(__file__).parent / "page"
+PREDICT = "/v1/predict"
 FORM_OVERHEAD = 65_536
 """Bytes that a form may have around its file."""
 GONE = 499
@@ -62,7 +63,7 @@ def routes(service: Service) -> list[BaseRoute]:
         return Route(path, endpoint, methods=METHODS)
 
     return [
-        route("/v1/predict", predict, "POST"),
+        route(PREDICT, predict, "POST"),
         route("/v1/format", reformat, "POST"),
         route("/v1/models", models, "GET"),
         route("/livez", livez, "GET"),
@@ -101,7 +102,7 @@ async def predict(service: Service, request: Request) -> Response:
                     "empty_file", "the body holds no audio (0 bytes)", hint="send the bytes of a recording"
                 )
             options["max_seconds"] = settings.max_duration
-            job = Job(_request_id(request), bytes(body), options, name, LONG_SECONDS)
+            job = Job(_request_id(request.scope), bytes(body), options, name, LONG_SECONDS)
             body = b""
             answer = await while_connected(request.receive, service.predict(job))
     finally:
@@ -210,11 +211,15 @@ async def _answered(service: Service, path: str, handler: Handler, request: Requ
     try:
         response = await handler(service, request)
     except VoxaffectError as error:
-        response = problem_response(error, request_id=_request_id(request))
+        response = problem_response(error, request_id=_request_id(request.scope))
         if status_of(error) >= 500:
             _say_failed(service, path, error, request)
     except ClientGoneError:
         response = Response(status_code=GONE)
+    return _counted(service, path, response, started)
+
+
+def _counted(service: Service, path: str, response: Response, started: float) -> Response:
     service.metrics.count(
         "voxaffect_requests_total", "Requests.", path=path, status=str(response.status_code)
     )
@@ -224,13 +229,31 @@ async def _answered(service: Service, path: str, handler: Handler, request: Requ
     return response
 
 
+def refusal(service: Service, scope: MutableMapping[str, Any]) -> Callable[[], Response] | None:
+    """What answers a prediction for which there is no room, by the head of the request; None for all else.
+
+    Under overload most requests end here: what each costs is taken from those that are served.
+    """
+    if scope["path"] != PREDICT or scope["method"] != "POST" or service.draining.is_set():
+        return None
+    started = time.perf_counter()
+    try:
+        service.short.check(ASSUMED_SECONDS)
+    except BusyError as error:
+        busy = error
+        return lambda: _counted(
+            service, PREDICT, problem_response(busy, request_id=_request_id(scope)), started
+        )
+    return None
+
+
 def _say_failed(service: Service, path: str, error: VoxaffectError, request: Request) -> None:
     from voxaffect.serve.log import say
 
     if error.code not in ("draining", "not_ready"):
-        say("failed", path=path, request=_request_id(request), code=error.code, message=error.message)
+        say("failed", path=path, request=_request_id(request.scope), code=error.code, message=error.message)
 
 
-def _request_id(request: Request) -> str:
-    state: dict[str, Any] = request.scope.setdefault("state", {})
+def _request_id(scope: MutableMapping[str, Any]) -> str:
+    state: dict[str, Any] = scope.setdefault("state", {})
     return str(state.setdefault("request_id", uuid4().hex))

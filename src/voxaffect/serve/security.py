@@ -9,9 +9,11 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 from urllib.parse import parse_qsl
+
+from starlette.responses import Response
 
 from voxaffect.errors import VoxaffectError
 from voxaffect.serve.problems import problem_response
@@ -21,6 +23,8 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
+AtOnce = Callable[[Scope], Callable[[], Response] | None]
+"""What makes the answer to a request that its head alone decides; None for all others."""
 
 GUARDED = ("/v1/", "/metrics")
 """Paths that need the token, if there is one."""
@@ -33,8 +37,15 @@ TOKEN_NAMES = frozenset({"token", "access_token", "bearer", "authorization", "ap
 class Guard:
     """ASGI middleware: answers what must not get through, adds the headers to what does."""
 
-    def __init__(self, app: App, hosts: frozenset[str], origins: frozenset[str], token: str | None) -> None:
-        self._app, self.hosts, self.origins = app, hosts, origins
+    def __init__(
+        self,
+        app: App,
+        hosts: frozenset[str],
+        origins: frozenset[str],
+        token: str | None,
+        at_once: AtOnce = lambda scope: None,
+    ) -> None:
+        self._app, self.hosts, self.origins, self._at_once = app, hosts, origins, at_once
         self._token = None if token is None else token.encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -46,9 +57,7 @@ class Guard:
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] in ("http.response.start", "websocket.http.response.start"):
-                own = {name.lower() for name, _ in message.get("headers", ())}
-                added = [(n, v) for n, v in _security_headers(host) if n not in own]
-                message["headers"] = [*message.get("headers", ()), *added]
+                message["headers"] = _with_security(message.get("headers", ()), host)
             await send(message)
 
         try:
@@ -57,6 +66,19 @@ class Guard:
             await refuse(error, scope, receive, send_with_headers)
             return
         await self._app(scope, receive, send_with_headers)
+
+    def at_once(self, scope: Scope) -> Response | None:
+        """The whole answer to a request that its head alone decides; None where the application has to be asked."""
+        make = self._at_once(scope)
+        if make is None:
+            return None
+        try:
+            host = self._check(scope)
+        except VoxaffectError:
+            return None  # which is told in the usual way
+        response = make()
+        response.raw_headers = _with_security(response.raw_headers, host)
+        return response
 
     def _check(self, scope: Scope) -> bytes:
         """The Host of a request that may pass; raises VoxaffectError for others."""
@@ -122,6 +144,13 @@ async def refuse(error: VoxaffectError, scope: Scope, receive: Receive, send: Se
         await send({"type": "websocket.http.response.body", "body": response.body})
         return
     await response(scope, receive, send)
+
+
+def _with_security(headers: Iterable[tuple[bytes, bytes]], host: bytes) -> list[tuple[bytes, bytes]]:
+    """`headers` and those of them that keep pages apart which are not there yet."""
+    given = list(headers)
+    own = {name.lower() for name, _ in given}
+    return given + [(name, value) for name, value in _security_headers(host) if name not in own]
 
 
 def _security_headers(host: bytes) -> list[tuple[bytes, bytes]]:
