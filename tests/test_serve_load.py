@@ -161,7 +161,9 @@ def files_at_rest(server: Server) -> int:
         now = files - 2 * len(server.workers())
         time.sleep(0.3)
         before.append(now)
-        return before[-4:] == [now] * 4
+        return (
+            before[-20:] == [now] * 20
+        )  # 6 s: longer than a connection lingers or is kept for another request
 
     until(steady, 60)
     return before[-1]
