@@ -108,13 +108,15 @@ class Server:
 
     def resident_mb(self) -> float:
         """Memory of the server and all of its processes."""
-        total = 0.0
+        return sum(self.resident_each_mb())
+
+    def resident_each_mb(self) -> list[float]:
+        """Memory of the server, then of each of its processes."""
+        each = []
         for pid in (self.process.pid, *self.children()):
-            try:
-                total += int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * 4096 / 1e6
-            except OSError:
-                continue
-        return total
+            with suppress(OSError):  # it has just ended
+                each.append(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * 4096 / 1e6)
+        return each
 
     def stop(self, number: int = signal.SIGTERM, timeout: float = 60.0) -> int:
         """Send a signal and wait: the exit code."""

@@ -203,7 +203,7 @@ class WorkerPool:
             await asyncio.wait(self._tasks)
         for worker in self._all:
             worker.close()
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._threads.shutdown(wait=False)  # those that were forgotten are still closed there
 
     def _new(self) -> Worker:
         worker = Worker(self._model, self._scheduler)
