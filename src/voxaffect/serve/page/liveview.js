@@ -71,7 +71,7 @@ export class LiveView {
   }
 
   #result(result) {
-    this.reading.show(result);
+    if (this.state !== "paused") this.reading.show(result); // what still comes of before the pause is not "right now"
     const kept = this.live.seconds - KEPT_SECONDS;
     this.results = this.results.filter(
       (each) => each.end > kept && (each.final || !result.final || each.utterance !== result.utterance || each.end > result.end),
@@ -84,7 +84,7 @@ export class LiveView {
   #utteranceEnd({ utterance }) {
     this.results = this.results.filter((each) => each.final || each.utterance !== utterance);
     this.#cut();
-    this.reading.silent("no_speech");
+    if (this.state !== "paused") this.reading.silent("no_speech");
     this.spoken = null;
   }
 
