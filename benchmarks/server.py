@@ -77,6 +77,11 @@ class Load:
     unsent: int = 0
     """Requests that were never sent, as nobody listened any more."""
 
+    @property
+    def not_served(self) -> int:
+        """Requests that were sent and not answered with 200."""
+        return sum(self.counts.values()) - self.counts[200] + self.broken
+
     def note(self, status: int, seconds: float) -> None:
         """Count an answer."""
         self.counts[status] += 1
@@ -188,6 +193,7 @@ async def peak(server: Server, data: bytes, seconds: float) -> dict[str, object]
     p50, p99 = percentile(alone.seconds[200], 50), percentile(at70.seconds[200], 99)
     shares = (server.cpu_seconds() - cpu) / (time.perf_counter() - before[1]), own_share(before)
     even = await open_loop(server.port, data, 0.7 * best, seconds, even=True)
+    even_p99 = percentile(even.seconds[200], 99)
     return {
         "unloaded p50, ms": 1000 * p50,
         "peak, requests/s": best,
@@ -195,15 +201,13 @@ async def peak(server: Server, data: bytes, seconds: float) -> dict[str, object]
         "at 70 % of peak: p50, ms": 1000 * percentile(at70.seconds[200], 50),
         "at 70 % of peak: p99, ms": 1000 * p99,
         "at 70 % of peak: p99 over unloaded p50": p99 / p50,
-        "at 70 % of peak: not answered with 200": sum(at70.counts.values()) - at70.counts[200] + at70.broken,
+        "at 70 % of peak: not answered with 200": at70.not_served,
         "at 70 % of peak: server's share of a core": shares[0],
         "at 70 % of peak: generator's share of a core": shares[1],
         "at 70 % of peak, evenly: p50, ms": 1000 * percentile(even.seconds[200], 50),
-        "at 70 % of peak, evenly: p99, ms": 1000 * percentile(even.seconds[200], 99),
-        "at 70 % of peak, evenly: p99 over unloaded p50": percentile(even.seconds[200], 99) / p50,
-        "at 70 % of peak, evenly: not answered with 200": sum(even.counts.values())
-        - even.counts[200]
-        + even.broken,
+        "at 70 % of peak, evenly: p99, ms": 1000 * even_p99,
+        "at 70 % of peak, evenly: p99 over unloaded p50": even_p99 / p50,
+        "at 70 % of peak, evenly: not answered with 200": even.not_served,
     }
 
 

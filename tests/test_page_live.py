@@ -106,9 +106,8 @@ def test_a_browser_that_pauses_the_sound_of_a_hidden_tab_is_said_and_it_goes_on_
     page.wait_for_selector("#live-state:text-is('listening')")
     page.wait_for_selector("#live-reading .word:text-is('no speech')")
     page.wait_for_selector("#live-reading .word:text-matches('^(happy|sad)')")
-    page.wait_for_selector(
-        "#live-reading .word:text-is('no speech')"
-    )  # two utterances have come to their end
+    page.wait_for_selector("#live-reading .word:text-is('no speech')")
+    # Two utterances have come to their end.
     assert page.evaluate("window.sockets.length") == 1
     assert n_asked(page) == 1
     assert_live_is_offline(page, heard)

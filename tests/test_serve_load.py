@@ -124,9 +124,8 @@ def test_bad_requests_and_clients_that_leave_cost_nothing_for_good(
         assert files_at_rest(server) == files
         own_after, *others_after = server.resident_each_mb()
         assert own_after - own < 10
-        assert (
-            max(others_after) - max(others) < 15
-        )  # one that is new and has read nothing has half of what others have
+        # By the largest: a process that is new and has read nothing has half of what others have.
+        assert max(others_after) - max(others) < 15
         assert len(others_after) <= len(others) + 1
         for name, outcome in ANSWERS.items():
             assert counts[f"{name}: {outcome}"] == sum(
@@ -166,9 +165,8 @@ def files_at_rest(server: Server) -> int:
         now = files - 2 * len(server.workers())
         time.sleep(0.3)
         before.append(now)
-        return (
-            before[-20:] == [now] * 20
-        )  # 6 s: longer than a connection lingers or is kept for another request
+        # For 6 s: longer than a connection lingers or is kept for another request.
+        return before[-20:] == [now] * 20
 
     until(steady, 60)
     return before[-1]

@@ -113,9 +113,8 @@ def test_others_are_told_what_is_wrong_with_them_first(server: Server) -> None:
     assert server.predict(wav(LOUD), "?token=x").problem["code"] == "unauthorised"
     assert server.ask("GET", "/v1/predict").status == 405
     assert server.ask("POST", "/v1/predict/", b"x").status != 429
-    assert (
-        server.predict(wav(LOUD), "?hop=x").problem["code"] == "queue_full"
-    )  # as before: who waits is asked first
+    # Whether there is room is asked before the options are read, here as in the application.
+    assert server.predict(wav(LOUD), "?hop=x").problem["code"] == "queue_full"
 
 
 @pytest.mark.parametrize(
