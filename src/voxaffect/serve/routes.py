@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from voxaffect.serve.admission import BusyError
 from voxaffect.serve.body import ClientGoneError, announced_length, form_file, read_body, too_many_bytes
 from voxaffect.serve.problems import problem_response, status_of
 from voxaffect.serve.query import predict_options
+from voxaffect.serve.security import Scope
 from voxaffect.serve.service import ASSUMED_SECONDS, LONG_SECONDS, Service, while_connected
 from voxaffect.serve.worker import rendered
 from voxaffect.serve.workers import Job
@@ -229,7 +230,7 @@ def _counted(service: Service, path: str, response: Response, started: float) ->
     return response
 
 
-def refusal(service: Service, scope: MutableMapping[str, Any]) -> Callable[[], Response] | None:
+def refusal(service: Service, scope: Scope) -> Callable[[], Response] | None:
     """What answers a prediction for which there is no room, by the head of the request; None for all else.
 
     Under overload most requests end here: what each costs is taken from those that are served.
@@ -254,6 +255,6 @@ def _say_failed(service: Service, path: str, error: VoxaffectError, request: Req
         say("failed", path=path, request=_request_id(request.scope), code=error.code, message=error.message)
 
 
-def _request_id(scope: MutableMapping[str, Any]) -> str:
+def _request_id(scope: Scope) -> str:
     state: dict[str, Any] = scope.setdefault("state", {})
     return str(state.setdefault("request_id", uuid4().hex))
