@@ -14,12 +14,13 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from fake_models import square, write_model
-from serving import LOUD, Server, form, read_all, running, start, until, wav
+from serving import LOUD, Server, form, quickly, read_all, running, start, until, wav
 from voxaffect.cli import main
 from voxaffect.errors import ExitCode
 
@@ -58,11 +59,9 @@ def status(response: bytes) -> int:
 
 
 def test_an_honest_length_over_the_limit_is_413_at_once(server: Server) -> None:
-    started = time.monotonic()
-    response = server.raw(head(server, f"Content-Length: {LIMIT + 1}"))
+    response = quickly(0.5, lambda: server.raw(head(server, f"Content-Length: {LIMIT + 1}")))
     assert status(response) == 413
     assert b'"too_many_bytes"' in response
-    assert time.monotonic() - started < 0.5
 
 
 def test_who_sends_on_regardless_still_gets_the_answer(server: Server) -> None:
@@ -169,10 +168,8 @@ def test_broken_forms_are_refused_quickly(server: Server) -> None:
         "not a form": (b"\r\n\r\n\0", form([])[1]),
     }
     for what, (body, header) in broken.items():
-        started = time.monotonic()
-        answer = server.ask("POST", "/v1/predict", body, header)
+        answer = quickly(0.2, partial(server.ask, "POST", "/v1/predict", body, header))
         assert (answer.status, answer.problem["code"]) == (400, "bad_form"), what
-        assert time.monotonic() - started < 0.2, what
     body, header = form([(file, bytes(LIMIT + 1))])
     assert server.ask("POST", "/v1/predict", body, header).status == 413
 
@@ -338,7 +335,7 @@ def test_a_decoder_that_hangs_is_ended(model: Path, tmp_path: Path) -> None:
         started = time.monotonic()
         answer = server.predict(CLIP)
         assert (answer.status, answer.problem["code"]) == (422, "compute_timeout")
-        assert time.monotonic() - started < 2
+        assert time.monotonic() - started < 10
         until(lambda: server.predict(CLIP).status == 200, 30)
 
 
