@@ -41,7 +41,7 @@ AGAINST: Mapping[str, Mapping[str, str]] = {
     }
 }
 """Study -> variant -> the one that it is set beside in the table of ablations, unless that is the first."""
-ELSEWHERE = ("ablations", "serving")
+ELSEWHERE = ("ablations", "few-labels", "serving")
 """Tables that stand in a document of their own."""
 SERVING_HEADER = "| what | measured |\n|---|--:|\n"
 SHORTCUT_HEADER = (
@@ -263,6 +263,21 @@ def serving(results: Path) -> str:
     return SERVING_HEADER + "".join(f"| {what} | {measured} |\n" for what, measured in rows) if rows else ""
 
 
+def few_labels(results: Path) -> str:
+    """The Markdown table of what `benchmarks/few_labels.py` found."""
+    file = results / "benchmarks" / "few-labels.json"
+    if not file.is_file():
+        return ""
+    corpora = load(file)["corpora"]
+    columns = list(next(iter(corpora.values())))
+    heads = [f"{name} clips" if name.isdigit() else name for name in columns]
+    header = f"| unseen corpus | {' | '.join(heads)} |\n|---{'|--:' * len(heads)}|\n"
+    return header + "".join(
+        f"| {name} | {' | '.join(percent(found[column]) for column in columns)} |\n"
+        for name, found in corpora.items()
+    )
+
+
 def estimate(measure: Mapping[str, float]) -> str:
     """A measure with its interval, in percent."""
     return f"**{percent(measure['value'])}** [{percent(measure['low'])}, {percent(measure['high'])}]"
@@ -284,6 +299,7 @@ TABLES: Mapping[str, Callable[[Path], str]] = {
     "studies": studies,
     "shortcuts": shortcuts,
     "ablations": ablations,
+    "few-labels": few_labels,
     "serving": serving,
 }
 """Name -> what makes that table of the folder results/."""

@@ -27,7 +27,7 @@ def test_the_example_prints_what_the_document_shows(
 
 
 def test_its_protocol_recipe_and_limits_are_those_of_the_code() -> None:
-    from voxaffect.release import LEAST_COVERAGE, UNCERTAIN_ACCURACY
+    from voxaffect.calibrated_vote import LEAST_COVERAGE, UNCERTAIN_ACCURACY
 
     recipe = read_recipe(ROOT / "recipes" / "cross-whisper.toml")
     assert recipe.protocol.folds in KINDS

@@ -124,8 +124,8 @@ def answers(seed: int, truth: np.ndarray, rng: np.random.Generator) -> Predictio
 
 
 def test_a_vote_is_calibrated_as_the_vote_that_it_is() -> None:
+    from voxaffect.calibrated_vote import Said, calibrated
     from voxaffect.calibration import ece, softmax
-    from voxaffect.release import calibrated
     from voxaffect.voting import elect
 
     rng = np.random.default_rng(0)
@@ -138,34 +138,35 @@ def test_a_vote_is_calibrated_as_the_vote_that_it_is() -> None:
         sure = vote.probs[np.arange(400), vote.winners]
         return ece(sure, vote.winners == unseen)
 
-    five, one = calibrated(dev, n_members=5), calibrated(dev, n_members=1)
+    five, one = calibrated(Said.of(dev, n_members=5)), calibrated(Said.of(dev, n_members=1))
     assert (five.dev_utterances, five.answers_each, one.answers_each) == (400, 5.0, 1.0)
     assert one.dev_utterances == 2000  # each answer by itself
     assert five.temperature < one.temperature
     assert error(five.temperature) < 0.5 * error(one.temperature)
-    assert calibrated(dev, n_members=2).answers_each == 2  # no more than will vote
+    assert calibrated(Said.of(dev, n_members=2)).answers_each == 2  # no more than will vote
 
 
 def test_no_more_than_a_fifth_of_the_answers_is_called_uncertain() -> None:
-    from voxaffect.release import LEAST_COVERAGE, calibrated
+    from voxaffect.calibrated_vote import LEAST_COVERAGE, Said, calibrated
 
     rng = np.random.default_rng(1)
     guess = answers(1, rng.integers(0, 3, 300), rng)
     lost = replace(guess, truth=rng.integers(0, 3, 300))  # a third is right, whatever the confidence
-    found = calibrated([lost], n_members=1)
+    found = calibrated(Said.of([lost], n_members=1))
     assert found.certain == pytest.approx(LEAST_COVERAGE, abs=0.01)
     assert 1 / 3 < found.uncertain_below < 1
 
 
 def test_without_evidence_the_runs_own_dev_speakers_calibrate_it(corpus: Path, tmp_path: Path) -> None:
+    from voxaffect.calibrated_vote import Said, calibrated
     from voxaffect.modelfile import read_model
-    from voxaffect.release import calibrated, dev_predictions, release
+    from voxaffect.release import dev_predictions, release
 
     release(corpus / "final", tmp_path / "alone.onnx")
     model = read_model(tmp_path / "alone.onnx")
     dev = dev_predictions(corpus / "final")
     assert [len(p) for p in dev] == [8, 8]
-    found = calibrated(dev, n_members=2)
+    found = calibrated(Said.of(dev, n_members=2))
     assert (model.temperature, model.uncertain_below) == (found.temperature, found.uncertain_below)
     assert "Nothing: this file was released without a run on held-out speakers." in model.card
 

@@ -22,6 +22,7 @@ from voxaffect.vad import loudest_dbfs, quality_flags
 from voxaffect.voting import Answer
 
 Floats = npt.NDArray[np.float32]
+LogProbs = npt.NDArray[np.float64]
 
 
 @dataclass
@@ -29,7 +30,7 @@ class _Channel:
     """What has been heard on one channel so far."""
 
     number: int
-    log_probs: npt.NDArray[np.float64]  # (M, K): sum over its windows, times their seconds
+    log_probs: LogProbs  # (M, K): sum over its windows, times their seconds
     seconds: float = 0.0
     speech_seconds: float = 0.0
     labels: dict[str, float] = field(default_factory=dict)  # seconds of windows by label
@@ -123,8 +124,12 @@ class Listener:
             yield event
 
     def overall(self) -> Answer | None:
-        """The answer over all windows of all channels: the vote on each member's mean log-probabilities."""
+        """The answer over all windows of all channels: the vote on `log_probs`."""
         return self._answer(self._channels)
+
+    def log_probs(self) -> LogProbs | None:
+        """Each member's mean log-probabilities (M, K) over all windows of all channels, by their seconds."""
+        return _mean(self._channels)
 
     def summary(self) -> tuple[ChannelSummary, ...]:
         """The answer for each channel."""
@@ -170,7 +175,12 @@ class Listener:
         )
 
     def _answer(self, channels: list[_Channel]) -> Answer | None:
-        seconds = sum(channel.seconds for channel in channels)
-        if not seconds:
-            return None
-        return self._judge.answer(np.sum([channel.log_probs for channel in channels], axis=0) / seconds)
+        log_probs = _mean(channels)
+        return None if log_probs is None else self._judge.answer(log_probs)
+
+
+def _mean(channels: Sequence[_Channel]) -> LogProbs | None:
+    seconds = sum(channel.seconds for channel in channels)
+    if not seconds:
+        return None
+    return np.asarray(np.sum([channel.log_probs for channel in channels], axis=0) / seconds)

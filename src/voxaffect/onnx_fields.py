@@ -82,11 +82,28 @@ def with_outputs(data: bytes, names: Collection[str]) -> bytes:
     for number, start, end in _fields(data, 0, len(data)):
         if number == _GRAPH:
             graph = b"".join(_with_outputs(data, start, end, names))
-            parts += [bytes([_GRAPH << 3 | 2]), _as_varint(len(graph)), graph]
+            parts.append(_as_field(_GRAPH, graph))
         else:
             parts.append(data[before:end])
         before = end
     return b"".join(parts)
+
+
+def with_metadata(data: bytes, properties: Mapping[str, str]) -> bytes:
+    """The ONNX file with these `metadata_props` in place of its own; raises ValueError if broken."""
+    parts, before = [], 0
+    for number, _, end in _fields(data, 0, len(data)):
+        if number != _METADATA_PROPS:
+            parts.append(data[before:end])
+        before = end
+    for name, text in properties.items():
+        pair = _as_field(1, name.encode()) + _as_field(2, text.encode())
+        parts.append(_as_field(_METADATA_PROPS, pair))
+    return b"".join(parts)
+
+
+def _as_field(number: int, value: bytes) -> bytes:
+    return bytes([number << 3 | 2]) + _as_varint(len(value)) + value
 
 
 def _with_outputs(data: bytes, start: int, end: int, names: Collection[str]) -> Iterator[bytes]:

@@ -14,7 +14,7 @@ from voxaffect.audio import AudioInput, AudioReader, Notice, mono, open_audio
 from voxaffect.enrolling import Enrolled, adapted
 from voxaffect.errors import AudioError, ResourceError, UsageError, VoxaffectError
 from voxaffect.events import Event
-from voxaffect.listening import Listener
+from voxaffect.listening import Listener, LogProbs
 from voxaffect.recogniser import Recogniser
 from voxaffect.result import Failure, Result, Settings
 from voxaffect.roles import Likeness, check_roles
@@ -145,7 +145,11 @@ def predict_one(
 
 
 class Hearing:
-    """One recording being heard: `events` as they become known, then `result`; `id` is that of the result."""
+    """One recording being heard: `events` as they become known, then `result`; `id` is that of the result.
+
+    `log_probs` are then each member's mean log-probabilities (M, K) over it, as the model gave them, or None where
+    nothing was judged.
+    """
 
     def __init__(
         self,
@@ -162,6 +166,7 @@ class Hearing:
         self._progress, self._record, self._patience = progress, record, patience
         self.id, self._path = identity(audio)
         self.result: Result | None = None
+        self.log_probs: LogProbs | None = None
 
     def events(self) -> Iterator[Event]:
         """Utterances and final results of the recording, in order; memory does not grow with them.
@@ -209,6 +214,7 @@ class Hearing:
                 )
             if listener.seconds >= MIN_SECONDS:  # a model need not stand less
                 yield from listener.finish()
+            self.log_probs = listener.log_probs()
             self.result = self._result(listener, reader)
 
     def _listener(self, notices: list[Notice], chosen: list[int] | None) -> Listener:

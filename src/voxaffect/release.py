@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from voxaffect.calibration import abstention_threshold, ece, fit_temperature, softmax
+from voxaffect.calibrated_vote import Calibration, Said, calibrated
 from voxaffect.errors import ArtefactError, UsageError
 from voxaffect.evaluation import Evaluation, evaluate
 from voxaffect.feature_options import FeatureOptions
@@ -25,32 +23,11 @@ from voxaffect.predictions import Predictions, read_csv, read_run
 from voxaffect.recipe import Recipe
 from voxaffect.records import read_record
 from voxaffect.run import RunFolder, environment
-from voxaffect.voting import elect
 
 if TYPE_CHECKING:
     from torch import nn
 
     from voxaffect.export import Exported
-
-UNCERTAIN_ACCURACY, LEAST_COVERAGE = 0.5, 0.8
-"""An answer is called uncertain where answers of its confidence or less were right at most this often, but never more
-than the least confident fifth of them."""
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """What makes a model's probabilities mean something, and what they were worth on the dev utterances it is from.
-
-    `answers_each` is how many members answered for a dev utterance on average, `certain` the share of answers that
-    reach `uncertain_below`.
-    """
-
-    temperature: float
-    uncertain_below: float
-    dev_utterances: int
-    answers_each: float
-    ece: float
-    certain: float
 
 
 def release(
@@ -96,7 +73,7 @@ def release(
         _check_same(recipe, other, evidence)
         evaluation = evaluate(read_run(evidence))
     dev = [predictions for one in runs for predictions in dev_predictions(one)]
-    calibration = calibrated(dev, n_members=len(places))
+    calibration = calibrated(Said.of(dev, n_members=len(places)))
     n = sum(map(n_members, members))
     calibration = replace(calibration, answers_each=round(calibration.answers_each * n / len(places), 2))
     card = _card(recipe, n, vote, calibration, evaluation)
@@ -128,41 +105,6 @@ def release(
 def dev_predictions(run: Path) -> list[Predictions]:
     """What each part of `run` said of its dev speakers (a speaker may be dev speaker of several folds)."""
     return [read_csv(path) for path in sorted(run.glob("parts/*/dev_predictions.csv"))]
-
-
-def calibrated(dev: Sequence[Predictions], *, n_members: int) -> Calibration:
-    """Temperature and threshold of a vote of `n_members`, from what they said of dev speakers.
-
-    Where there are several members, their answers about one dev utterance (up to `n_members` of them: those that were
-    blind to it) are averaged as the model file will average them. A temperature fitted to single answers would make
-    the vote too unsure: on the two votes of results/ravdess-study ECE is 0.10 and 0.14 with it, 0.06 and 0.10 with the
-    vote's own (both fitted on the utterances that they are judged on).
-    """
-    ids = np.concatenate([p.ids for p in dev])
-    logits = np.log(np.maximum(np.concatenate([p.probs for p in dev]), 1e-12))
-    truth, choices = (
-        np.concatenate([*values]) for values in zip(*((p.truth, p.predicted) for p in dev), strict=True)
-    )
-    items = np.unique(ids, return_inverse=True)[1] if n_members > 1 else np.arange(len(ids))
-    order = np.argsort(items, kind="stable")
-    groups = [rows[:n_members] for rows in np.split(order, np.flatnonzero(np.diff(items[order])) + 1)]
-    kept = np.concatenate(groups)
-    temperature = round(fit_temperature(logits[kept], truth[kept], items=items[kept]), 4)
-    probs = softmax(logits, temperature)
-    sure, right = np.empty(len(groups)), np.empty(len(groups), dtype=bool)
-    for i, rows in enumerate(groups):
-        decided = elect(choices[rows][:, None], probs[rows][:, None])
-        winner = int(decided.winners[0])
-        sure[i], right[i] = decided.probs[0, winner], winner == truth[rows[0]]
-    threshold = abstention_threshold(sure, right, accuracy=UNCERTAIN_ACCURACY, coverage=LEAST_COVERAGE)
-    return Calibration(
-        temperature=temperature,
-        uncertain_below=round(threshold, 4),
-        dev_utterances=len(groups),
-        answers_each=round(len(kept) / len(groups), 2),
-        ece=round(ece(sure, right), 4),
-        certain=round(float((sure >= threshold).mean()), 4),
-    )
 
 
 def _members(run: Path) -> tuple[Recipe, str, list[Path]]:
@@ -269,10 +211,7 @@ def _card(recipe: Recipe, n_members: int, vote: str, c: Calibration, evaluation:
         ),
         f"- corpora: {', '.join(recipe.data.corpora)}",
         f"- licence: {recipe.card.licence}",
-        f"- temperature {c.temperature:g}, fitted on {c.dev_utterances} dev utterances, each answered by "
-        f"{c.answers_each:g} members on average; an answer below {c.uncertain_below:.2f}, or one on which no "
-        "more than half of the members agree, is called uncertain: on dev speakers "
-        f"{100 * (1 - c.certain):.0f} % of the answers were below",
+        c.line(f"{c.dev_utterances} dev utterances, each answered by {c.answers_each:g} members on average"),
         f"- made on {datetime.now(UTC).date().isoformat()} from the recipe {recipe.name} ({recipe.digest[:12]})",
         "",
     ]

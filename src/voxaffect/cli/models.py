@@ -1,4 +1,4 @@
-"""`voxaffect models list|show|verify|recipe|export|download`: which models are here; make one; fetch weights."""
+"""`voxaffect models ACTION`: which models are here; make one, or make its probabilities fit; fetch weights."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from voxaffect.files import write_text
 from voxaffect.modelfile import ModelFile, find_model, list_models, model_folders, read_model
 from voxaffect.zoo import ENCODERS, is_here, recipe_text
 
-ACTIONS = ("list", "show", "verify", "recipe", "export", "download")
+ACTIONS = ("list", "show", "verify", "recipe", "export", "calibrate", "download")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="*",
         metavar="MODEL",
         help="names, files or folders (default: the bundled one; verify: all); recipe: a name of the zoo; export: the "
-        "folder of a run or an ensemble; download: "
+        "folder of a run or an ensemble; calibrate: the model whose probabilities are to be fitted anew; download: "
         "encoder weights to train from, ORG/NAME of the Hugging Face hub or " + ", ".join(FILES),
     )
     parser.add_argument(
@@ -34,8 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--output",
         type=Path,
         metavar="FILE.onnx|FILE.toml|DIR",
-        help="recipe: the file to write (default: standard output); export: the model file to write, needed; download: "
-        "the folder to write into, needed",
+        help="recipe: the file to write (default: standard output); export, calibrate: the model file to write, "
+        "needed; download: the folder to write into, needed",
     )
     parser.add_argument(
         "--evidence",
@@ -44,9 +44,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="export: a run of the same recipe with speakers held out; the card gets its figures (default: none)",
     )
     parser.add_argument(
+        "--on",
+        metavar="CLIPS|CORPUS=DIR",
+        help="calibrate: clips whose labels are known, in LABEL/SPEAKER/ or listed in a CSV, or a corpus (needed)",
+    )
+    parser.add_argument(
+        "--version",
+        metavar="V",
+        help="calibrate: the version of the new file (default: the old one and +calibrated)",
+    )
+    parser.add_argument(
         "--overwrite",
         action="store_true",
-        help="export, recipe: replace the model file and its card FILE.md, or the recipe (default: refuse)",
+        help="export, recipe, calibrate: replace the model file and its card FILE.md, or the recipe (default: refuse)",
     )
     parser.add_argument(
         "--half",
@@ -72,6 +82,8 @@ def run(args: argparse.Namespace) -> int:
         return _recipe(args)
     if args.action == "export":
         return _export(args)
+    if args.action == "calibrate":
+        return _calibrate(args)
     if args.action == "download":
         return _download(args.models, args.output, args.quiet)
     return _verify(args.models)
@@ -114,6 +126,42 @@ def _export(args: argparse.Namespace) -> int:
     print(
         f"{exported.path}  {exported.n_bytes / 1e6:.2f} MB  largest difference from torch {exported.difference:.1e}"
         + rounded
+    )
+    return ExitCode.OK
+
+
+def _calibrate(args: argparse.Namespace) -> int:
+    names, output = args.models, args.output
+    if len(names) > 1 or output is None or output.suffix != ".onnx" or args.on is None:
+        raise UsageError("bad_value", "models calibrate takes one model, --on CLIPS and -o FILE.onnx")
+    from tqdm import tqdm
+
+    from voxaffect.audio_input import printable
+    from voxaffect.recalibration import recalibrate
+
+    model = read_model(find_model(names[0] if names else None))
+    made = recalibrate(
+        model,
+        args.on,
+        output,
+        version=args.version,
+        overwrite=args.overwrite,
+        progress=lambda clips: tqdm(
+            clips, unit="clip", disable=True if args.quiet else None, desc=model.name
+        ),
+    )
+    new = made.calibration
+    if made.skipped and not args.quiet:
+        print(
+            f"voxaffect: {made.skipped} clips skipped: no speech, or a label that the model does not know",
+            file=sys.stderr,
+        )
+    print(
+        printable(
+            f"{made.path}  temperature {new.temperature:g} (was {model.temperature:g})  calibration error "
+            f"{100 * new.ece:.1f} % (was {100 * made.ece_before:.1f}) on the {new.dev_utterances} clips that it was "
+            "fitted on"
+        )
     )
     return ExitCode.OK
 
