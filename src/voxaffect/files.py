@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from voxaffect.errors import ResourceError
+from voxaffect.errors import ResourceError, UsageError
 
 HALF_WRITTEN = ".part"
 """How the name of a file ends while it is being written; it begins with a dot."""
@@ -42,6 +42,15 @@ def write_bytes(path: Path, data: bytes) -> None:
         raise cannot_write(error, path) from error
     with atomic_file(path) as file:
         file.write(data)
+
+
+def refuse_existing(*files: Path) -> None:
+    """Raise UsageError `output_exists` if one of `files` is there."""
+    for file in files:
+        if file.exists():
+            raise UsageError(
+                "output_exists", f"{file} is there already", hint="use --overwrite, or another name"
+            )
 
 
 @contextmanager

@@ -17,7 +17,7 @@ import numpy as np
 from voxaffect import corpora, onnx_fields
 from voxaffect.calibrated_vote import LINE_START, Calibration, Said, calibrated
 from voxaffect.errors import CorpusError, UsageError
-from voxaffect.files import write_bytes, write_text
+from voxaffect.files import refuse_existing, write_bytes, write_text
 from voxaffect.modelfile import DIGEST_KEY, EMPTY_DIGEST, METADATA_KEY, ModelFile, write_digest
 from voxaffect.predictor import Predictor
 from voxaffect.table import Utterance
@@ -64,11 +64,8 @@ def recalibrate(
         ResourceError: the file cannot be written.
     """
     card_file = output.with_suffix(".md")
-    for file in (output, card_file):
-        if file.exists() and not overwrite:
-            raise UsageError(
-                "output_exists", f"{file} is there already", hint="use --overwrite, or another name"
-            )
+    if not overwrite:
+        refuse_existing(output, card_file)
     corpus, root = clips.split("=", 1) if "=" in clips else (FOLDER, clips)
     table = corpora.read(corpus, Path(root))
     said = _said(model, [u for u in table if u.label in model.labels], progress)

@@ -17,7 +17,7 @@ from voxaffect.calibrated_vote import Calibration, Said, calibrated
 from voxaffect.errors import ArtefactError, UsageError
 from voxaffect.evaluation import Evaluation, evaluate
 from voxaffect.feature_options import FeatureOptions
-from voxaffect.files import write_text
+from voxaffect.files import refuse_existing, write_text
 from voxaffect.modelfile import SCHEMA, VOTES
 from voxaffect.predictions import Predictions, read_csv, read_run
 from voxaffect.recipe import Recipe
@@ -51,11 +51,8 @@ def release(
             evidence was trained with another recipe than the run; `bad_value`: a vote that a model file cannot hold.
     """
     card_file = output.with_suffix(".md")
-    for file in (output, card_file):
-        if file.exists() and not overwrite:
-            raise UsageError(
-                "output_exists", f"{file} is there already", hint="use --overwrite, or another name"
-            )
+    if not overwrite:
+        refuse_existing(output, card_file)
     from voxaffect.adapted_kernel import load_kernel_model
     from voxaffect.export import export, n_members
 

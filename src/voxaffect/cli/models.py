@@ -9,7 +9,7 @@ from pathlib import Path
 
 from voxaffect.checkpoints import FILES, FOLDER_VARIABLE
 from voxaffect.errors import ExitCode, UsageError, VoxaffectError
-from voxaffect.files import write_text
+from voxaffect.files import refuse_existing, write_text
 from voxaffect.modelfile import ModelFile, find_model, list_models, model_folders, read_model
 from voxaffect.zoo import ENCODERS, is_here, recipe_text
 
@@ -99,10 +99,8 @@ def _recipe(args: argparse.Namespace) -> int:
     if output is None:
         print(text, end="")
         return ExitCode.OK
-    if output.exists() and not args.overwrite:
-        raise UsageError(
-            "output_exists", f"{output} is there already", hint="use --overwrite, or another name"
-        )
+    if not args.overwrite:
+        refuse_existing(output)
     write_text(output, text)
     return ExitCode.OK
 
