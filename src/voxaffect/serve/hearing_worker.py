@@ -16,6 +16,7 @@ from voxaffect.modelfile import ModelFile
 from voxaffect.result import Settings
 from voxaffect.segmenter import Cue
 from voxaffect.serve import channel, cues
+from voxaffect.serve.precedence import LIVE, process_steps_back
 from voxaffect.serve.worker import described_model, serve_parent
 from voxaffect.speech_detector import detectors
 
@@ -30,6 +31,7 @@ def serve(source: IO[bytes], sink: IO[bytes]) -> None:
     header, _ = channel.receive(source)
     detectors(True)  # read now rather than at the first stream
     hearer = Hearer(described_model(header["model"]))
+    process_steps_back(LIVE)
     channel.send(sink, {"type": "ready"})
     while True:
         header, payload = channel.receive(source)

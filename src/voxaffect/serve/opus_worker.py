@@ -18,6 +18,7 @@ import numpy.typing as npt
 from voxaffect.errors import VoxaffectError
 from voxaffect.pcm import PcmReader
 from voxaffect.serve import channel
+from voxaffect.serve.precedence import LIVE, process_steps_back
 from voxaffect.serve.worker import MEMORY, serve_parent
 
 BLOCK_SAMPLES = 1600
@@ -140,6 +141,7 @@ def serve(source: IO[bytes], sink: IO[bytes]) -> None:
     """Decode streams until `source` ends, which raises ChannelError."""
     lock = threading.Lock()
     streams: dict[int, LiveDecoder] = {}
+    process_steps_back(LIVE)
 
     def say(header: dict[str, Any], data: bytes) -> None:
         with lock:

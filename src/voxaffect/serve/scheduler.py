@@ -23,6 +23,7 @@ import numpy.typing as npt
 from voxaffect.errors import VoxaffectError
 from voxaffect.features import HOP_LENGTH, SAMPLE_RATE
 from voxaffect.recogniser import BATCH, Item, Recogniser, averaged
+from voxaffect.serve.precedence import LIVE, thread_steps_back
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 QUANTUM = 1.0
@@ -146,6 +147,7 @@ class Scheduler:
             thread.join()
 
     def _work(self) -> None:
+        thread_steps_back(LIVE)
         rested = 0.0  # when this thread will have
         while True:
             with self._condition:

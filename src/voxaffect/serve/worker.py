@@ -8,7 +8,6 @@ only the call to the model goes to the server, which joins it with those of othe
 from __future__ import annotations
 
 import io
-import os
 import signal
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -24,11 +23,10 @@ from voxaffect.modelfile import ModelFile
 from voxaffect.predictor import Predictor
 from voxaffect.recogniser import Item, Recogniser
 from voxaffect.serve import channel
+from voxaffect.serve.precedence import RECORDINGS, process_steps_back
 
 MEMORY = 3 * 2**30
 """Bytes of address space: far more than reading in blocks takes, far less than a machine has."""
-NICENESS = 5
-"""Below the server itself, which has to answer everyone and judge live streams while recordings are read."""
 NAME = "upload"
 """What a recording is called in messages: whatever name it came with is of no concern to a server."""
 
@@ -71,8 +69,6 @@ def described_model(facts: dict[str, Any]) -> ModelFile:
 
 def main() -> None:
     """Serve the process that started this one."""
-    if hasattr(os, "nice"):
-        os.nice(NICENESS)
     serve_parent(serve, MEMORY)
 
 
@@ -102,6 +98,7 @@ def serve(source: IO[bytes], sink: IO[bytes]) -> None:
 
     recogniser = RemoteRecogniser(model, model.features, None, ask=ask)
     predictor = RemotePredictor(recogniser)
+    process_steps_back(RECORDINGS)
     channel.send(sink, {"type": "ready"})
     while True:
         header, payload = channel.receive(source)
