@@ -246,7 +246,10 @@ def serving(results: Path) -> str:
                 f"{it['at 70 % of peak, evenly: p99, ms']:.0f} and "
                 f"{it['at 70 % of peak, evenly: p99 over unloaded p50']:.2f}",
             ),
-            ("ten times the peak: answered, % of the peak", f"{it['overload: goodput over peak, %']:.1f}"),
+            (
+                "ten times the peak: answered, % of the mean of the peaks before and after",
+                f"{it['overload: goodput over peak, %']:.1f}",
+            ),
             ("the same: refusals after, p50 and p99, ms", refusals),
             ("the same: without an answer", it["overload: without an answer"]),
         ]

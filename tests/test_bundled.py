@@ -101,6 +101,33 @@ def test_what_noise_costs_it_is_what_its_answers_give() -> None:
     )
 
 
+def test_what_noise_costs_other_seeds_is_what_their_answers_give() -> None:
+    lost: dict[str, dict[str, float]] = {}
+    intervals = {}
+    for name in ("bundled-robustness-seeds", "bundled-telephone"):
+        folder = ROOT / "results" / name
+        table = json.loads((folder / "robustness.json").read_text(encoding="utf-8"))
+        assert table["seeds"] == [2, 3]
+        ua = {c["condition"]: 100 * c["UA"] for c in table["conditions"]}
+        runs = [read_csv(file) for file in (folder / "predictions").glob("*.csv")]
+        assert sorted(100 * evaluate(run, n_bootstrap=100).ua.value for run in runs) == pytest.approx(
+            sorted(ua.values()), abs=1e-5
+        )
+        lost[name] = {condition: ua["clean"] - value for condition, value in ua.items()}
+        intervals[name] = {c["condition"]: c["difference"]["UA"] for c in table["conditions"]}
+    eight, every = lost.values()
+    assert len(eight) == 36
+    at_10 = [points for name, points in eight.items() if name.endswith("SNR 10 dB")]
+    telephone = "mu-law, 8 kHz"
+    low, high = (-100 * intervals["bundled-telephone"][telephone][side] for side in ("high", "low"))
+    said = (
+        f"lose {min(at_10):.0f} to {max(at_10):.0f}, {eight['room, RT60 0.6 s']:.0f} in that room and "
+        f"{eight[telephone]:.0f} by telephone coding; asked about all 2240 utterances, {every[telephone]:.1f} by "
+        f"telephone coding ({low:.1f} to {high:.1f}, `bundled-telephone`)"
+    )
+    assert said in " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+
+
 def test_the_evidence_is_of_the_recipe_that_made_the_model() -> None:
     """The two runs share everything but the protocol."""
     recipe = json.loads((EVIDENCE / "recipe.json").read_text(encoding="utf-8"))
