@@ -207,6 +207,17 @@ def test_the_command_says_what_changed(
     assert capsys.readouterr().err == ""
 
 
+def test_one_that_becomes_far_surer_is_asked_whether_it_knew_the_speakers(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    unsure = write_model(tmp_path / "level.onnx", calibration={"temperature": 20.0})
+    command = ["models", "calibrate", str(unsure), "--on", str(clips(tmp_path / "mine")), "-o"]
+    assert main([*command, str(tmp_path / "new.onnx")]) == 0
+    assert "if it was trained on these speakers" in capsys.readouterr().err
+    assert main([*command, str(tmp_path / "quiet.onnx"), "--quiet"]) == 0
+    assert capsys.readouterr().err == ""
+
+
 @pytest.mark.parametrize(
     "arguments",
     [["-o", "x.onnx"], ["--on", "mine"], ["--on", "mine", "-o", "x.bin"], ["a", "b", "--on", "m"]],

@@ -33,15 +33,21 @@ Progress = Callable[[Sequence[Utterance]], Iterable[Utterance]]
 
 @dataclass(frozen=True)
 class Recalibrated:
-    """What `recalibrate` made: the file, its calibration, and the error of the one before on the same answers.
+    """What `recalibrate` made: the file, its calibration, and of the one before temperature and error on these clips.
 
     `skipped` says how many clips had no speech or a label that the model does not know.
     """
 
     path: Path
     calibration: Calibration
+    temperature_before: float
     ece_before: float
     skipped: int
+
+    @property
+    def far_surer(self) -> bool:
+        """Whether it is so much surer than before that it may have been trained on the very speakers of the clips."""
+        return self.calibration.temperature < 0.5 * self.temperature_before
 
 
 def recalibrate(
@@ -82,7 +88,8 @@ def recalibrate(
     properties = {METADATA_KEY: json.dumps(changed, ensure_ascii=False), DIGEST_KEY: EMPTY_DIGEST}
     write_bytes(output, write_digest(onnx_fields.with_metadata(model.data, properties)))
     write_text(card_file, changed["card"])
-    return Recalibrated(output, made, said.ece(model.temperature), len(table) - n)
+    before = model.temperature
+    return Recalibrated(output, made, before, said.ece(before), len(table) - n)
 
 
 def _said(model: ModelFile, clips: Sequence[Utterance], progress: Progress) -> Said:

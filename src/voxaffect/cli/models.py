@@ -154,9 +154,14 @@ def _calibrate(args: argparse.Namespace) -> int:
             f"voxaffect: {made.skipped} clips skipped: no speech, or a label that the model does not know",
             file=sys.stderr,
         )
+    if made.far_surer and not args.quiet:
+        print(
+            "voxaffect: warning: it is far surer now; if it was trained on these speakers, it is wrongly so of others",
+            file=sys.stderr,
+        )
     print(
         printable(
-            f"{made.path}  temperature {new.temperature:g} (was {model.temperature:g})  calibration error "
+            f"{made.path}  temperature {new.temperature:g} (was {made.temperature_before:g})  calibration error "
             f"{100 * new.ece:.1f} % (was {100 * made.ece_before:.1f}) on the {new.dev_utterances} clips that it was "
             "fitted on"
         )
