@@ -9,6 +9,7 @@ import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
@@ -18,7 +19,7 @@ import pytest
 
 from audio_files import with_soundfile
 from fake_models import write_model
-from serving import LOUD, Server, running, until, wav
+from serving import LOUD, Server, quickly, running, until, wav
 
 CLIP = wav(LOUD)
 
@@ -42,7 +43,7 @@ def test_bombs_are_refused_and_others_served(model: Path, tmp_path: Path) -> Non
             answers = [each.result() for each in bombs]
         assert {(a.status, a.problem["code"]) for a in answers} == {(422, "too_long")}
         assert live.status == 200
-        assert waited < 3
+        assert waited < 10
         assert server.resident_mb() - before < 300
 
 
@@ -53,10 +54,8 @@ def test_bombs_whose_header_lies_are_refused_too(model: Path, tmp_path: Path) ->
         with_soundfile(np.zeros(16_000 * 3700, np.int16), 16_000, "FLAC", "PCM_16"), 16_000
     )
     with running(tmp_path, "-m", str(model), config={"max_duration": 600.0}) as server:
-        started = time.monotonic()
-        answer = server.predict(bomb)
+        answer = quickly(10.0, partial(server.predict, bomb))
         assert (answer.status, answer.problem["code"]) == (422, "too_long")
-        assert time.monotonic() - started < 3
 
 
 def test_too_many_requests_are_429_and_none_is_lost(model: Path, tmp_path: Path) -> None:
