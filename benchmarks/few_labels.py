@@ -56,14 +56,14 @@ def figures(run: Predictions, corpus: str) -> dict[str, object]:
             plain.append(error(run, judged, 1.0))
             for n in SIZES:
                 clips = rng.permutation(labelled)[:n]
-                temperature = fit_temperature(np.log(np.maximum(run.probs[clips], 1e-12)), run.truth[clips])
+                temperature = fit_temperature(run.log_probs[clips], run.truth[clips])
                 after[n].append(error(run, judged, temperature))
     return {"before": mean(plain), **{str(n): mean(errors) for n, errors in after.items()}}
 
 
 def error(run: Predictions, rows: np.ndarray, temperature: float) -> float:
     """The calibration error of the answers `rows` at a temperature."""
-    probs = softmax(np.log(np.maximum(run.probs[rows], 1e-12)), temperature)
+    probs = softmax(run.log_probs[rows], temperature)
     said = run.predicted[rows]
     return ece(probs[np.arange(len(rows)), said], said == run.truth[rows])
 

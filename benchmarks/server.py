@@ -178,17 +178,19 @@ async def open_loop(port: int, data: bytes, rate: float, seconds: float, *, even
     return load
 
 
+async def served(port: int, data: bytes, clients: int, seconds: float) -> float:
+    """Answers a second to so many `clients` that each ask again as soon as they are answered."""
+    load = await closed_loop(port, data, clients, seconds)
+    return load.counts[200] / seconds
+
+
 async def peak(server: Server, data: bytes, seconds: float) -> dict[str, object]:
     """Unloaded latency, peak throughput, latency at 70 % of it."""
     await closed_loop(server.port, data, 2, 1.0)
     alone = await closed_loop(server.port, data, 1, max(2.0, seconds / 4))
-    best, at = 0.0, 0
-    for concurrency in (2, 4, 8, 16):
-        load = await closed_loop(server.port, data, concurrency, seconds / 2)
-        rate = load.counts[200] / (seconds / 2)
-        best, at = max((best, at), (rate, concurrency))
-    load = await closed_loop(server.port, data, at, seconds)  # the highest of four is too high by chance
-    best = load.counts[200] / seconds
+    rates = [(await served(server.port, data, n, seconds / 2), n) for n in (2, 4, 8, 16)]
+    _, at = max(rates)
+    best = await served(server.port, data, at, seconds)  # the highest of four is too high by chance
     before = (time.process_time(), time.perf_counter())
     cpu = server.cpu_seconds()
     at70 = await open_loop(server.port, data, 0.7 * best, seconds)
@@ -223,8 +225,7 @@ async def overload(
     load = await open_loop(server.port, data, 10 * best, seconds)
     took = time.perf_counter() - before[1]
     share = own_share(before)
-    again = await closed_loop(server.port, data, clients, seconds / 2)
-    after = again.counts[200] / (seconds / 2)
+    after = await served(server.port, data, clients, seconds / 2)
     goodput = load.counts[200] / took
     refused = load.seconds.get(429, [])
     offered = sum(load.counts.values()) + load.broken

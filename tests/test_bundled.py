@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -72,18 +73,23 @@ def test_the_readme_says_what_three_seeds_of_it_gave() -> None:
     assert f"(`bundled-corpora-seeds`) {said[0]}, and {said[1]} adapted" in readme
 
 
-def test_what_noise_costs_it_is_what_its_answers_give() -> None:
-    folder = ROOT / "results/bundled-robustness"
+def what_it_loses(name: str) -> tuple[dict[str, Any], dict[str, float]]:
+    """The table of robustness `name`, and the points of UA that each condition costs; its answers give what it says."""
+    folder = ROOT / "results" / name
     table = json.loads((folder / "robustness.json").read_text(encoding="utf-8"))
     ua = {c["condition"]: 100 * c["UA"] for c in table["conditions"]}
-    assert len(ua) == 36
     found = sorted(
         round(100 * evaluate(read_csv(file), n_bootstrap=100).ua.value, 6)
         for file in (folder / "predictions").glob("*.csv")
     )
     assert found == pytest.approx(sorted(ua.values()), abs=1e-5)
+    return table, {condition: ua["clean"] - value for condition, value in ua.items()}
+
+
+def test_what_noise_costs_it_is_what_its_answers_give() -> None:
+    table, lost = what_it_loses("bundled-robustness")
+    assert len(lost) == 36
     card, readme = read_model(find_model(None)).card, (ROOT / "README.md").read_text(encoding="utf-8")
-    lost = {name: ua["clean"] - value for name, value in ua.items()}
     at_10 = [points for name, points in lost.items() if name.endswith("SNR 10 dB")]
     rooms = [lost[f"room, RT60 {t} s"] for t in ("0.3", "0.6")]
     of_group = {
@@ -102,24 +108,14 @@ def test_what_noise_costs_it_is_what_its_answers_give() -> None:
 
 
 def test_what_noise_costs_other_seeds_is_what_their_answers_give() -> None:
-    lost: dict[str, dict[str, float]] = {}
-    intervals = {}
-    for name in ("bundled-robustness-seeds", "bundled-telephone"):
-        folder = ROOT / "results" / name
-        table = json.loads((folder / "robustness.json").read_text(encoding="utf-8"))
-        assert table["seeds"] == [2, 3]
-        ua = {c["condition"]: 100 * c["UA"] for c in table["conditions"]}
-        runs = [read_csv(file) for file in (folder / "predictions").glob("*.csv")]
-        assert sorted(100 * evaluate(run, n_bootstrap=100).ua.value for run in runs) == pytest.approx(
-            sorted(ua.values()), abs=1e-5
-        )
-        lost[name] = {condition: ua["clean"] - value for condition, value in ua.items()}
-        intervals[name] = {c["condition"]: c["difference"]["UA"] for c in table["conditions"]}
-    eight, every = lost.values()
+    table_of_eight, eight = what_it_loses("bundled-robustness-seeds")
+    table_of_every, every = what_it_loses("bundled-telephone")
+    assert table_of_eight["seeds"] == table_of_every["seeds"] == [2, 3]
     assert len(eight) == 36
     at_10 = [points for name, points in eight.items() if name.endswith("SNR 10 dB")]
     telephone = "mu-law, 8 kHz"
-    low, high = (-100 * intervals["bundled-telephone"][telephone][side] for side in ("high", "low"))
+    (change,) = [c["difference"]["UA"] for c in table_of_every["conditions"] if c["condition"] == telephone]
+    low, high = (-100 * change[side] for side in ("high", "low"))
     said = (
         f"lose {min(at_10):.0f} to {max(at_10):.0f}, {eight['room, RT60 0.6 s']:.0f} in that room and "
         f"{eight[telephone]:.0f} by telephone coding; asked about all 2240 utterances, {every[telephone]:.1f} by "

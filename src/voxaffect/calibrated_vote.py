@@ -18,9 +18,8 @@ Ints = npt.NDArray[np.int64]
 UNCERTAIN_ACCURACY, LEAST_COVERAGE = 0.5, 0.8
 """An answer is called uncertain where answers of its confidence or less were right at most this often, but never more
 than the least confident fifth of them."""
-
-
 LINE_START = "- temperature "
+"""How the line of a card begins that `Calibration.line` makes."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,7 @@ class Said:
         Of a single one each prediction is by itself.
         """
         ids = np.concatenate([p.ids for p in predictions])
-        logits = np.log(np.maximum(np.concatenate([p.probs for p in predictions]), 1e-12))
+        logits = np.concatenate([p.log_probs for p in predictions])
         truth = np.concatenate([p.truth for p in predictions])
         choices = np.concatenate([p.predicted for p in predictions])
         items = np.unique(ids, return_inverse=True)[1] if n_members > 1 else np.arange(len(ids))

@@ -105,7 +105,7 @@ def with_temperatures(p: Predictions, temperatures: Mapping[str, float]) -> Pred
     if not p.has_probs or not names or not temperatures.keys() >= set(names):
         return None
     scale = np.array([temperatures[name] for name in names])[:, None]
-    return replace(p, probs=softmax(np.log(np.maximum(p.probs, 1e-12)) / scale), decisions=p.predicted)
+    return replace(p, probs=softmax(p.log_probs / scale), decisions=p.predicted)
 
 
 def certainty(

@@ -16,7 +16,6 @@ from __future__ import annotations
 import contextlib
 import copy
 import io
-import json
 import logging
 import os
 import tempfile
@@ -39,13 +38,10 @@ from voxaffect.errors import ArtefactError
 from voxaffect.files import write_bytes
 from voxaffect.modelfile import (
     ADAPTED,
-    DIGEST_KEY,
-    DIGEST_MARKER,
-    EMPTY_DIGEST,
-    METADATA_KEY,
     OFFSET,
     STATISTICS,
     VOICE,
+    described,
     write_digest,
 )
 
@@ -417,13 +413,11 @@ def _describe(graph: onnx.ModelProto, description: Mapping[str, Any]) -> None:
     """Replace the exporter's signature and metadata by ours."""
     import onnx
 
-    text = json.dumps(description, ensure_ascii=False)
-    if DIGEST_MARKER.decode() in text:
-        raise ValueError(f"the metadata holds {DIGEST_MARKER.decode()!r}, which only the digest may")
+    properties = described(description)
     graph.producer_name, graph.producer_version = "voxaffect", ""
     graph.doc_string = ""
     graph.graph.name, graph.graph.doc_string = "voxaffect", ""
-    onnx.helper.set_model_props(graph, {METADATA_KEY: text, DIGEST_KEY: EMPTY_DIGEST})
+    onnx.helper.set_model_props(graph, properties)
 
 
 def _example(lengths: Sequence[float], *, published: bool) -> dict[str, Tensor]:

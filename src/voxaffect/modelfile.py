@@ -167,6 +167,17 @@ def check_digest(data: bytes, path: str | os.PathLike[str] = "the model") -> str
     return whole.hexdigest()
 
 
+def described(metadata: Mapping[str, Any]) -> dict[str, str]:
+    """The properties of an ONNX file that hold `metadata`, and a digest that `write_digest` is to fill in.
+
+    Raises ValueError where `metadata` holds what only the digest may.
+    """
+    text = json.dumps(metadata, ensure_ascii=False)
+    if DIGEST_MARKER.decode() in text:
+        raise ValueError(f"the metadata holds {DIGEST_MARKER.decode()!r}, which only the digest may")
+    return {METADATA_KEY: text, DIGEST_KEY: EMPTY_DIGEST}
+
+
 def write_digest(data: bytes) -> bytes:
     """`data`, an ONNX file with `EMPTY_DIGEST` in its metadata, with the digest filled in.
 

@@ -98,6 +98,11 @@ class Predictions:
         return self.decisions if self.decisions is not None else self.probs.argmax(axis=1).astype(np.int64)
 
     @property
+    def log_probs(self) -> npt.NDArray[np.float64]:
+        """The logarithm of `probs` (N, K), of none that is below 1e-12."""
+        return np.asarray(np.log(np.maximum(self.probs, 1e-12)))
+
+    @property
     def confidence(self) -> npt.NDArray[np.float64]:
         """The probability of the predicted class, (N,) float64."""
         return self.probs[np.arange(len(self)), self.predicted]

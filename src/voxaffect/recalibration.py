@@ -6,7 +6,6 @@ is no less sure. Some thirty labelled clips of the place where it is to be used 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from voxaffect import corpora, onnx_fields
 from voxaffect.calibrated_vote import LINE_START, Calibration, Said, calibrated
 from voxaffect.errors import CorpusError, UsageError
 from voxaffect.files import refuse_existing, write_bytes, write_text
-from voxaffect.modelfile import DIGEST_KEY, EMPTY_DIGEST, METADATA_KEY, ModelFile, write_digest
+from voxaffect.modelfile import ModelFile, described, write_digest
 from voxaffect.predictor import Predictor
 from voxaffect.table import Utterance
 
@@ -85,8 +84,7 @@ def recalibrate(
         )
     made = calibrated(said)
     changed = _described(model, made, Path(root).name or corpus, version or f"{model.version}+calibrated")
-    properties = {METADATA_KEY: json.dumps(changed, ensure_ascii=False), DIGEST_KEY: EMPTY_DIGEST}
-    write_bytes(output, write_digest(onnx_fields.with_metadata(model.data, properties)))
+    write_bytes(output, write_digest(onnx_fields.with_metadata(model.data, described(changed))))
     write_text(card_file, changed["card"])
     before = model.temperature
     return Recalibrated(output, made, before, said.ece(before), len(table) - n)
@@ -94,7 +92,7 @@ def recalibrate(
 
 def _said(model: ModelFile, clips: Sequence[Utterance], progress: Progress) -> Said:
     """What all members say of those of `clips` in which there is speech."""
-    if any(corpora.stored_segments(clip) is not None for clip in clips[:1]):
+    if clips and corpora.stored_segments(clips[0]) is not None:
         raise CorpusError("no_audio", f"{clips[0].corpus!r} holds features in place of recordings")
     predictor = Predictor(model)
     log_probs, truth = [], []
